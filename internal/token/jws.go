@@ -1,0 +1,197 @@
+// Package token reads a signed JSON Web Token: the compact form of RFC 7515 into a strict header, a
+// signature that can be checked, and the claims of RFC 7519 as Keycloak writes them. It is pure: bytes
+// and keys go in, values come out. Which issuer, audience or time is right is not judged here.
+package token
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxSize is the longest token, in bytes, that is looked at. Every byte of an unauthenticated token costs;
+// a token of Keycloak has one or two thousand.
+const MaxSize = 16 << 10
+
+// maxKeyID is the longest key ID, in bytes, that is taken for one.
+const maxKeyID = 256
+
+// What can be wrong with a token. Errors of this package wrap one of them; their text never holds a part
+// of the token.
+var (
+	ErrMalformed = errors.New("malformed token")
+	ErrAlgorithm = errors.New("algorithm not allowed")
+	ErrSignature = errors.New("wrong signature")
+	ErrClaims    = errors.New("wrong claims")
+)
+
+// JWS is a JSON Web Signature in compact form (RFC 7515 §3.1), decoded but not yet verified.
+type JWS struct {
+	Header  Header
+	Payload []byte
+
+	signed    string // header and payload as they were signed
+	signature []byte
+}
+
+// Header is what a JOSE header may say here (RFC 7515 §4.1). Members that would name a key of the sender's
+// choice (jwk, jku, x5u, x5c) are ignored, as is everything unknown that is not critical.
+type Header struct {
+	Algorithm   string         `json:"alg"`
+	KeyID       string         `json:"kid"`
+	Type        string         `json:"typ"`
+	ContentType string         `json:"cty"`
+	Critical    jsontext.Value `json:"crit"`
+	Encoded     jsontext.Value `json:"b64"`
+}
+
+// encoding is base64url without padding (RFC 7515 §2). Strict refuses bits that belong to no byte.
+var encoding = base64.RawURLEncoding.Strict()
+
+// Parse splits and decodes a token in the order in which bytes get dearer: size, characters, header. The
+// signature is decoded but not verified, and the payload is not looked into.
+func Parse(raw string) (*JWS, error) {
+	if len(raw) > MaxSize {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxSize)
+	}
+	if !plausible(raw) {
+		return nil, fmt.Errorf("%w: not three segments of base64url characters", ErrMalformed)
+	}
+	signed, signature := cutLast(raw)
+	header, payload, _ := strings.Cut(signed, ".")
+
+	// One buffer holds the three decoded segments, one behind the other.
+	buf := make([]byte, 0, encoding.DecodedLen(len(raw)))
+	buf, err := encoding.AppendDecode(buf, []byte(header))
+	if err != nil {
+		return nil, fmt.Errorf("%w: header is not base64url", ErrMalformed)
+	}
+	headerEnd := len(buf)
+	if buf, err = encoding.AppendDecode(buf, []byte(payload)); err != nil {
+		return nil, fmt.Errorf("%w: payload is not base64url", ErrMalformed)
+	}
+	payloadEnd := len(buf)
+	if buf, err = encoding.AppendDecode(buf, []byte(signature)); err != nil {
+		return nil, fmt.Errorf("%w: signature is not base64url", ErrMalformed)
+	}
+
+	t := &JWS{
+		Payload:   buf[headerEnd:payloadEnd:payloadEnd],
+		signed:    signed,
+		signature: buf[payloadEnd:],
+	}
+	if err := t.Header.decode(buf[:headerEnd]); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// plausible reports whether raw is made of three segments of base64url characters, of which only the
+// payload may be empty. Go's decoder skips CR and LF, so the characters are checked before it sees them.
+func plausible(raw string) bool {
+	dots, last := 0, -1
+	for i := range len(raw) {
+		switch c := raw[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		case c == '.' && dots < 2 && i > 0:
+			dots, last = dots+1, i
+		default:
+			return false
+		}
+	}
+	return dots == 2 && last < len(raw)-1
+}
+
+// cutLast splits raw at its last dot.
+func cutLast(raw string) (before, after string) {
+	i := strings.LastIndexByte(raw, '.')
+	return raw[:i], raw[i+1:]
+}
+
+func (h *Header) decode(b []byte) error {
+	if err := decodeObject(b, h); err != nil {
+		return fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	}
+	switch {
+	case h.Critical != nil:
+		// RFC 7515 §4.1.11: an extension that is critical and not understood makes the token invalid.
+		// No extension is understood here, and an empty list is not allowed either.
+		return fmt.Errorf("%w: header has critical extensions", ErrMalformed)
+	case h.Encoded != nil:
+		return fmt.Errorf("%w: header has b64, RFC 7797 is not supported", ErrMalformed)
+	case strings.EqualFold(h.ContentType, "JWT"):
+		return fmt.Errorf("%w: a token within a token", ErrMalformed)
+	case h.Algorithm == "":
+		return fmt.Errorf("%w: header has no alg", ErrMalformed)
+	case !PlausibleKeyID(h.KeyID):
+		return fmt.Errorf("%w: header has no kid, or one that cannot be a key's", ErrMalformed)
+	}
+	return nil
+}
+
+// PlausibleKeyID reports whether kid could be the ID of a key: 1 to 256 visible ASCII characters without
+// quotes and backslash. What is not plausible is never looked up, and never causes a fetch.
+func PlausibleKeyID(kid string) bool {
+	for i := range len(kid) {
+		if c := kid[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\'' || c == '\\' {
+			return false
+		}
+	}
+	return kid != "" && len(kid) <= maxKeyID && !strings.Contains(kid, "..")
+}
+
+// maxDepth is how deep the JSON of a token may be nested. Keycloak's own goes to four.
+const maxDepth = 32
+
+var errNotObject = errors.New("not a JSON object")
+
+// decodeObject reads exactly one JSON object into v, with the strictness of encoding/json/v2: names compared
+// exactly, no duplicate names, valid UTF-8 only, nothing behind the object. The errors it returns hold no
+// text of the input.
+func decodeObject(b []byte, v any) error {
+	if len(b) == 0 || b[0] != '{' {
+		return errNotObject // the decoder would take null for an empty object
+	}
+	if tooDeep(b) {
+		return fmt.Errorf("nested deeper than %d", maxDepth)
+	}
+	err := json.Unmarshal(b, v)
+	if err == nil {
+		return nil
+	}
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
+		return &memberError{pointer: string(semantic.JSONPointer)}
+	}
+	return errors.New("not one JSON object of unique names in valid UTF-8")
+}
+
+// memberError says that a member has a value of the wrong type.
+type memberError struct{ pointer string }
+
+func (e *memberError) Error() string { return fmt.Sprintf("%.80q has the wrong type", e.pointer) }
+
+// tooDeep reports whether objects and arrays are nested deeper than maxDepth. It counts brackets outside of
+// strings; that they match is the decoder's business.
+func tooDeep(b []byte) bool {
+	depth, inString := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inString && c == '\\':
+			i++ // whatever is escaped does not end the string
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
