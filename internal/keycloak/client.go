@@ -1,0 +1,163 @@
+// Package keycloak is the only door to the network: everything this library asks of a Keycloak goes through
+// its Client, which sets the limits (time, size, redirects) and sorts what can go wrong into kinds.
+package keycloak
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/singleflight"
+)
+
+// maxBody is the longest answer, in bytes after decompression, that is read. Discovery documents and key sets
+// have a few thousand.
+const maxBody = 1 << 20
+
+// maxRedirects is how many redirects within one host are followed.
+const maxRedirects = 3
+
+// Config says where a realm is and how to reach it. It has been judged by the caller.
+type Config struct {
+	Realm    *url.URL // address of the realm as tokens and browsers name it: https://host/realms/name
+	Internal *url.URL // address of the realm for this process; nil if the same
+	Issuers  []string // issuers that the discovery document may name
+
+	KeySetURL string // used instead of the discovery document's jwks_uri, if set
+
+	HTTPClient     *http.Client // used as it is but for its redirect rule; nil for one made of what follows
+	ConnectTimeout time.Duration
+	ReadTimeout    time.Duration
+	RootCAs        *x509.CertPool
+	SkipTLSVerify  bool
+
+	MetadataTTL time.Duration // how long a discovery document is used before it is fetched again
+	Now         func() time.Time
+}
+
+// Client talks to one realm of one Keycloak. It is safe for concurrent use.
+type Client struct {
+	cfg       Config
+	addresses []*url.URL // of the realm, by any name the configuration knows
+	http      *http.Client
+	ownHTTP   bool // the transport is ours to close
+	timeout   time.Duration
+
+	flights  singleflight.Group
+	mu       sync.Mutex // guards metadata and loadedAt
+	metadata *Metadata
+	loadedAt time.Time
+}
+
+// NewClient returns a client for the realm of cfg. It does no I/O.
+func NewClient(cfg Config) *Client {
+	c := &Client{cfg: cfg, timeout: cfg.ConnectTimeout + cfg.ReadTimeout, addresses: []*url.URL{cfg.Realm}}
+	if cfg.Internal != nil {
+		c.addresses = append(c.addresses, cfg.Internal)
+	}
+	for _, issuer := range cfg.Issuers {
+		if u, err := url.Parse(issuer); err == nil {
+			c.addresses = append(c.addresses, u)
+		}
+	}
+	client := http.Client{}
+	if cfg.HTTPClient != nil {
+		client = *cfg.HTTPClient
+	}
+	if client.Transport == nil {
+		client.Transport = newTransport(cfg)
+		c.ownHTTP = true
+	}
+	client.CheckRedirect = sameOrigin
+	c.http = &client
+	return c
+}
+
+// Close releases idle connections. Requests under way end with their contexts.
+func (c *Client) Close() {
+	if c.ownHTTP {
+		c.http.CloseIdleConnections()
+	}
+}
+
+func newTransport(cfg Config) *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: cfg.ConnectTimeout}).DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   cfg.ConnectTimeout,
+		ResponseHeaderTimeout: cfg.ReadTimeout,
+		MaxIdleConnsPerHost:   16,
+		IdleConnTimeout:       90 * time.Second,
+		TLSClientConfig: &tls.Config{
+			RootCAs:            cfg.RootCAs,
+			InsecureSkipVerify: cfg.SkipTLSVerify, //nolint:gosec // the user's own, loudly warned-about choice
+			MinVersion:         tls.VersionTLS12,
+		},
+	}
+}
+
+// sameOrigin follows a redirect only where scheme and host stay the same: whoever can redirect a request to
+// a host of his own would otherwise serve us keys of his own.
+func sameOrigin(next *http.Request, via []*http.Request) error {
+	first := via[0].URL
+	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
+		return fmt.Errorf("%w to another host: %s://%s", errRedirect, next.URL.Scheme, next.URL.Host)
+	}
+	if len(via) > maxRedirects {
+		return fmt.Errorf("%w more than %d times", errRedirect, maxRedirects)
+	}
+	return nil
+}
+
+// get fetches an address and decodes its JSON answer into v. what names the thing fetched, for errors.
+func (c *Client) get(ctx context.Context, what, address string, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return &Error{Kind: Misconfigured, What: what, URL: address, Err: err}
+	}
+	req.Header.Set("Accept", "application/json")
+	status, body, err := c.do(req)
+	switch {
+	case err != nil:
+		return &Error{Kind: kindOf(err), What: what, URL: address, Err: cause(err)}
+	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
+		return &Error{Kind: Unavailable, What: what, URL: address, Err: statusError(status)}
+	case status >= 300 && status < 500:
+		// No realm of that name, no such endpoint, not for us: asking again will not help.
+		return &Error{Kind: Misconfigured, What: what, URL: address, Err: statusError(status)}
+	case status != http.StatusOK:
+		return &Error{Kind: Unavailable, What: what, URL: address, Err: statusError(status)}
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return &Error{Kind: Unavailable, What: what, URL: address, Err: errNotJSON}
+	}
+	return nil
+}
+
+// do sends a request and reads its answer whole, within the body limit.
+func (c *Client) do(req *http.Request) (status int, body []byte, err error) {
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(body) > maxBody {
+		return 0, nil, errTooLarge
+	}
+	return resp.StatusCode, body, nil
+}

@@ -1,0 +1,153 @@
+package keycloak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// wellKnown is where a realm's discovery document is (OpenID Connect Discovery 1.0 §4).
+const wellKnown = "/.well-known/openid-configuration"
+
+// Metadata is what a realm says of itself in its discovery document, as far as it is used here.
+type Metadata struct {
+	Issuer    string `json:"issuer"`
+	KeySetURL string `json:"jwks_uri"`
+}
+
+// Metadata returns the realm's metadata, fetched at most once at a time and then kept for a while. If it
+// cannot be fetched again, the old one goes on serving.
+func (c *Client) Metadata(ctx context.Context) (*Metadata, error) {
+	held, fresh := c.held()
+	if fresh {
+		return held, nil
+	}
+	flight := c.flights.DoChan("metadata", func() (any, error) {
+		return c.discover(context.WithoutCancel(ctx))
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case result := <-flight:
+		if result.Err == nil {
+			return result.Val.(*Metadata), nil
+		}
+		if held != nil {
+			return held, nil
+		}
+		return nil, result.Err
+	}
+}
+
+func (c *Client) held() (m *Metadata, fresh bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.metadata, c.metadata != nil && c.cfg.Now().Sub(c.loadedAt) < c.cfg.MetadataTTL
+}
+
+// discover fetches the discovery document and keeps it if it is the right one.
+func (c *Client) discover(ctx context.Context) (*Metadata, error) {
+	const what = "discovery document"
+	address := c.base().String() + wellKnown
+	m := new(Metadata)
+	if err := c.get(ctx, what, address, m); err != nil {
+		return nil, err
+	}
+	if err := c.judge(m); err != nil {
+		return nil, &Error{Kind: Misconfigured, What: what, URL: address, Err: err}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.metadata, c.loadedAt = m, c.cfg.Now()
+	return m, nil
+}
+
+// judge refuses a document of another issuer (OpenID Connect Discovery 1.0 §4.3), and rewrites the endpoints
+// of the right one to addresses that can be asked from here. Besides the issuers of the configuration the
+// document may name the address it was asked under, as a Keycloak without a fixed hostname does; tokens are
+// held to the configured issuers all the same.
+func (c *Client) judge(m *Metadata) error {
+	if !slices.Contains(c.cfg.Issuers, m.Issuer) && m.Issuer != c.base().String() {
+		return fmt.Errorf("its issuer is %.200q, expected %q: make the server URL and the hostname setting of Keycloak agree, or name the issuer with WithIssuer",
+			m.Issuer, c.cfg.Issuers)
+	}
+	if c.cfg.KeySetURL != "" {
+		return nil
+	}
+	if m.KeySetURL == "" {
+		return errors.New("it has no jwks_uri")
+	}
+	address, err := c.reachable(m.KeySetURL)
+	if err != nil {
+		return fmt.Errorf("its jwks_uri: %w", err)
+	}
+	m.KeySetURL = address
+	return nil
+}
+
+// base is the address of the realm as this process reaches it.
+func (c *Client) base() *url.URL {
+	if c.cfg.Internal != nil {
+		return c.cfg.Internal
+	}
+	return c.cfg.Realm
+}
+
+// reachable turns an endpoint's address from the discovery document into the one to ask. Its host must be one
+// that the configuration names for this realm; a document does not get to send us elsewhere.
+func (c *Client) reachable(endpoint string) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.User != nil || u.Fragment != "" {
+		return "", errors.New("not a usable address")
+	}
+	for _, realm := range c.addresses {
+		if u.Scheme != realm.Scheme || !strings.EqualFold(u.Host, realm.Host) {
+			continue
+		}
+		u.Scheme, u.Host = c.base().Scheme, c.base().Host
+		if rest, ok := strings.CutPrefix(u.Path, realm.Path); ok {
+			u.Path = c.base().Path + rest
+		}
+		return u.String(), nil
+	}
+	return "", fmt.Errorf("%s://%.200s is not the realm's own host %s: if that is meant, name it with an option such as WithJWKSURL",
+		u.Scheme, u.Host, c.cfg.Realm.Host)
+}
+
+// KeySet fetches the realm's key set (RFC 7517 §5), its keys still undecoded.
+func (c *Client) KeySet(ctx context.Context) ([]jsontext.Value, error) {
+	const what = "key set"
+	address := c.cfg.KeySetURL
+	if address == "" {
+		m, err := c.Metadata(ctx)
+		if err != nil {
+			return nil, err
+		}
+		address = m.KeySetURL
+	}
+	var set struct {
+		Keys []jsontext.Value `json:"keys"`
+	}
+	if err := c.get(ctx, what, address, &set); err != nil {
+		c.forget()
+		return nil, err
+	}
+	if len(set.Keys) == 0 {
+		return nil, &Error{Kind: Unavailable, What: what, URL: address, Err: errors.New("it has no keys")}
+	}
+	return set.Keys, nil
+}
+
+// forget makes the next caller discover anew: the endpoint may have moved.
+func (c *Client) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.metadata != nil {
+		c.loadedAt = c.loadedAt.Add(-c.cfg.MetadataTTL)
+	}
+}
