@@ -50,6 +50,8 @@ type Client struct {
 	http      *http.Client
 	ownHTTP   bool // the transport is ours to close
 	timeout   time.Duration
+	life      context.Context //nolint:containedctx // ends with Close, and with it whatever is under way
+	end       context.CancelFunc
 
 	flights  singleflight.Group
 	mu       sync.Mutex // guards metadata and loadedAt
@@ -68,6 +70,7 @@ func NewClient(cfg Config) *Client {
 			c.addresses = append(c.addresses, u)
 		}
 	}
+	c.life, c.end = context.WithCancel(context.Background())
 	client := http.Client{}
 	if cfg.HTTPClient != nil {
 		client = *cfg.HTTPClient
@@ -81,11 +84,20 @@ func NewClient(cfg Config) *Client {
 	return c
 }
 
-// Close releases idle connections. Requests under way end with their contexts.
+// Close ends what is under way and releases idle connections.
 func (c *Client) Close() {
+	c.end()
 	if c.ownHTTP {
 		c.http.CloseIdleConnections()
 	}
+}
+
+// detach returns a context with the values of ctx that does not end with it, but with the client: a call that
+// several wait for must not end because the first of them leaves.
+func (c *Client) detach(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(c.life, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 func newTransport(cfg Config) *http.Transport {

@@ -28,7 +28,9 @@ func (c *Client) Metadata(ctx context.Context) (*Metadata, error) {
 		return held, nil
 	}
 	flight := c.flights.DoChan("metadata", func() (any, error) {
-		return c.discover(context.WithoutCancel(ctx))
+		ctx, cancel := c.detach(ctx)
+		defer cancel()
+		return c.discover(ctx)
 	})
 	select {
 	case <-ctx.Done():

@@ -1,0 +1,237 @@
+package ginkeycloak
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+
+	"github.com/c0mpiler/ginkeycloak/internal/bearer"
+)
+
+// Code says why a request was refused. Codes are stable; programs may compare them.
+type Code string
+
+// The codes. README.md says what each means to a client.
+const (
+	CodeMissingHeader       Code = "missing_header"
+	CodeInvalidHeaderFormat Code = "invalid_header_format"
+	CodeMalformedToken      Code = "malformed_token"
+	CodeInvalidSignature    Code = "invalid_signature"
+	CodeInvalidAlgorithm    Code = "invalid_algorithm"
+	CodeUnknownKID          Code = "unknown_kid"
+	CodeTokenExpired        Code = "token_expired"
+	CodeTokenNotYetValid    Code = "token_not_yet_valid"
+	CodeInvalidClaims       Code = "invalid_claims"
+	CodeMissingClaim        Code = "missing_claim"
+	CodeInvalidTokenType    Code = "invalid_token_type"
+	CodeTokenInactive       Code = "token_inactive"
+	CodeNotAuthenticated    Code = "not_authenticated"
+	CodeMissingRoles        Code = "missing_roles"
+	CodeMissingGroups       Code = "missing_groups"
+	CodeMissingScope        Code = "missing_scope"
+	CodeForbidden           Code = "forbidden"
+	CodeTokenRefreshFailed  Code = "token_refresh_failed"
+	CodeConnection          Code = "keycloak_connection_error"
+	CodeIntrospection       Code = "introspection_service_error"
+	CodeCertVerify          Code = "cert_verify_failed"
+	CodeCertExpired         Code = "cert_expired"
+	CodeCertUntrusted       Code = "cert_untrusted"
+	CodeHostnameMismatch    Code = "hostname_mismatch"
+	CodeConfig              Code = "keycloak_config_error"
+)
+
+// Sentinels, to be matched with errors.Is: they compare by code.
+var (
+	ErrMissingHeader       = &Error{Code: CodeMissingHeader}
+	ErrInvalidHeaderFormat = &Error{Code: CodeInvalidHeaderFormat}
+	ErrMalformedToken      = &Error{Code: CodeMalformedToken}
+	ErrInvalidSignature    = &Error{Code: CodeInvalidSignature}
+	ErrInvalidAlgorithm    = &Error{Code: CodeInvalidAlgorithm}
+	ErrUnknownKID          = &Error{Code: CodeUnknownKID}
+	ErrTokenExpired        = &Error{Code: CodeTokenExpired}
+	ErrTokenNotYetValid    = &Error{Code: CodeTokenNotYetValid}
+	ErrInvalidClaims       = &Error{Code: CodeInvalidClaims}
+	ErrMissingClaim        = &Error{Code: CodeMissingClaim}
+	ErrInvalidTokenType    = &Error{Code: CodeInvalidTokenType}
+	ErrTokenInactive       = &Error{Code: CodeTokenInactive}
+	ErrNotAuthenticated    = &Error{Code: CodeNotAuthenticated}
+	ErrMissingRoles        = &Error{Code: CodeMissingRoles}
+	ErrMissingGroups       = &Error{Code: CodeMissingGroups}
+	ErrMissingScope        = &Error{Code: CodeMissingScope}
+	ErrForbidden           = &Error{Code: CodeForbidden}
+	ErrTokenRefreshFailed  = &Error{Code: CodeTokenRefreshFailed}
+	ErrConnection          = &Error{Code: CodeConnection}
+	ErrIntrospection       = &Error{Code: CodeIntrospection}
+	ErrCertVerify          = &Error{Code: CodeCertVerify}
+	ErrCertExpired         = &Error{Code: CodeCertExpired}
+	ErrCertUntrusted       = &Error{Code: CodeCertUntrusted}
+	ErrHostnameMismatch    = &Error{Code: CodeHostnameMismatch}
+	ErrConfig              = &Error{Code: CodeConfig}
+)
+
+// Error is a refusal. Its answer to the client follows from its code alone; the cause is for logs, and goes to
+// the client only with WithErrorDetails. Neither ever holds a token, a secret or a claim's value.
+type Error struct {
+	Code Code
+	Err  error // the cause; may be nil
+
+	scope string // the scopes that would have been needed
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("ginkeycloak: %s", e.Code)
+	}
+	return fmt.Sprintf("ginkeycloak: %s: %v", e.Code, e.Err)
+}
+
+// Unwrap gives access to the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether target is an Error of the same code, so that errors.Is(err, ErrTokenExpired) works.
+func (e *Error) Is(target error) bool {
+	t, ok := target.(*Error)
+	return ok && t != nil && t.Code == e.Code
+}
+
+// Status is the HTTP status of the refusal.
+func (e *Error) Status() int { return e.response().status }
+
+// Message is the one sentence that a client is told.
+func (e *Error) Message() string { return e.response().message }
+
+func refusal(code Code, reason string) *Error { return &Error{Code: code, Err: errors.New(reason)} }
+
+// response is what a client is answered.
+type response struct {
+	status    int
+	challenge string // the error member of the challenge (RFC 6750 §3.1); noError for a challenge without one
+	message   string
+}
+
+const (
+	noChallenge       = ""
+	noError           = "-" // RFC 6750 §3.1: no error code when no credentials were sent
+	invalidRequest    = "invalid_request"
+	invalidToken      = "invalid_token"
+	insufficientScope = "insufficient_scope"
+)
+
+// responses is the one table of refusals.
+var responses = map[Code]response{
+	CodeMissingHeader:       {http.StatusUnauthorized, noError, "A bearer token is required."},
+	CodeInvalidHeaderFormat: {http.StatusBadRequest, invalidRequest, "The request must carry exactly one well-formed bearer token."},
+	CodeMalformedToken:      {http.StatusUnauthorized, invalidToken, "The token is malformed."},
+	CodeInvalidSignature:    {http.StatusUnauthorized, invalidToken, "The token's signature is invalid."},
+	CodeInvalidAlgorithm:    {http.StatusUnauthorized, invalidToken, "The token's signature algorithm is not accepted."},
+	CodeUnknownKID:          {http.StatusUnauthorized, invalidToken, "The token was signed with an unknown key."},
+	CodeTokenExpired:        {http.StatusUnauthorized, invalidToken, "The token has expired."},
+	CodeTokenNotYetValid:    {http.StatusUnauthorized, invalidToken, "The token is not valid yet."},
+	CodeInvalidClaims:       {http.StatusUnauthorized, invalidToken, "The token was not issued for this service."},
+	CodeMissingClaim:        {http.StatusUnauthorized, invalidToken, "The token lacks a required claim."},
+	CodeInvalidTokenType:    {http.StatusUnauthorized, invalidToken, "The token is not an access token."},
+	CodeTokenInactive:       {http.StatusUnauthorized, invalidToken, "The token is not active."},
+	CodeNotAuthenticated:    {http.StatusUnauthorized, noError, "Authentication is required."},
+	CodeMissingRoles:        {http.StatusForbidden, insufficientScope, "A required role is missing."},
+	CodeMissingGroups:       {http.StatusForbidden, insufficientScope, "Membership of a required group is missing."},
+	CodeMissingScope:        {http.StatusForbidden, insufficientScope, "A required scope is missing."},
+	CodeForbidden:           {http.StatusForbidden, insufficientScope, "Access is forbidden."},
+	CodeTokenRefreshFailed:  {http.StatusBadRequest, noChallenge, "The refresh token is not valid any more."},
+	CodeConnection:          {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeIntrospection:       {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeCertVerify:          {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeCertExpired:         {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeCertUntrusted:       {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeHostnameMismatch:    {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeConfig:              {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+}
+
+// Codes lists all codes, sorted.
+func Codes() []Code { return slices.Sorted(maps.Keys(responses)) }
+
+// response looks the answer up. A code that is in no row could only be made outside this package; it is refused
+// as forbidden.
+func (e *Error) response() response {
+	if r, ok := responses[e.Code]; ok {
+		return r
+	}
+	return responses[CodeForbidden]
+}
+
+// retryAfter, in seconds, is when a client may try again while Keycloak is away.
+const retryAfter = 5
+
+// ErrorHandler writes the body of a refusal. It runs with status and headers already set on c.
+type ErrorHandler func(c *gin.Context, err *Error)
+
+// refuse answers a request with a refusal. It is the only place that does: it sets status, challenge and
+// headers, writes the body, and keeps every handler behind from running.
+func (p *Plugin) refuse(c *gin.Context, err error) {
+	e, ok := errors.AsType[*Error](err)
+	if !ok {
+		e = &Error{Code: CodeForbidden, Err: err}
+	}
+	r := e.response()
+	header := c.Writer.Header()
+	header.Set("Cache-Control", "no-store")
+	if r.challenge != noChallenge {
+		header.Set("WWW-Authenticate", p.challenge(e, r))
+	}
+	if r.status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	c.Abort()
+	c.Status(r.status)
+	p.cfg.logger.LogAttrs(c.Request.Context(), slog.LevelDebug, "keycloak: request refused",
+		slog.String("code", string(e.Code)), slog.String("route", c.FullPath()), slog.Any("error", e.Err))
+
+	if p.cfg.errorHandler == nil {
+		p.writeBody(c, e, r)
+		return
+	}
+	p.cfg.errorHandler(c, e)
+	c.Writer.WriteHeaderNow()
+	c.Abort() // whatever the handler did to c
+}
+
+func (p *Plugin) challenge(e *Error, r response) string {
+	challenge := bearer.Challenge{Realm: p.cfg.realm, Scope: e.scope}
+	if r.challenge != noError {
+		challenge.Error, challenge.Description = r.challenge, r.message
+	}
+	return challenge.String()
+}
+
+// errorBody is the JSON of a refusal.
+type errorBody struct {
+	Error struct {
+		Code    Code          `json:"code"`
+		Message string        `json:"message"`
+		Details *errorDetails `json:"details,omitzero"`
+	} `json:"error"`
+}
+
+type errorDetails struct {
+	Reason string `json:"reason"`
+}
+
+func (p *Plugin) writeBody(c *gin.Context, e *Error, r response) {
+	var body errorBody
+	body.Error.Code, body.Error.Message = e.Code, r.message
+	if p.cfg.errorDetails && e.Err != nil {
+		body.Error.Details = &errorDetails{Reason: strings.ToValidUTF8(e.Err.Error(), "?")}
+	}
+	encoded, err := json.Marshal(&body)
+	if err != nil { // strings in valid UTF-8 cannot fail to encode
+		encoded = nil
+	}
+	c.Data(r.status, "application/json; charset=utf-8", encoded)
+}

@@ -1,0 +1,465 @@
+package ginkeycloak
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/c0mpiler/ginkeycloak/internal/token"
+)
+
+// Defaults of the options, and the bounds that they are judged by.
+const (
+	defaultLeeway    = 30 * time.Second
+	maxLeeway        = 5 * time.Minute
+	defaultTimeout   = 5 * time.Second
+	maxTimeout       = time.Minute
+	defaultKeyCache  = 10 * time.Minute
+	minKeyCache      = time.Second
+	defaultMaxStale  = 24 * time.Hour
+	defaultAlgorithm = "RS256"
+)
+
+// An Option configures a Plugin. Options only record; New judges them together, so their order never matters.
+type Option func(*config)
+
+// ConfigError is a mistake in the configuration. New returns all of them at once, joined; errors.As finds
+// the first.
+type ConfigError struct {
+	Option string // the option to change: "WithLeeway"
+	Value  any    // what it was given; nil where nothing was given or a secret could show
+	Reason string // what is wrong, and what mends it
+}
+
+func (e *ConfigError) Error() string {
+	if e.Value == nil {
+		return fmt.Sprintf("ginkeycloak: %s: %s", e.Option, e.Reason)
+	}
+	return fmt.Sprintf("ginkeycloak: %s(%v): %s", e.Option, e.Value, e.Reason)
+}
+
+// config is what the options record, and what newConfig makes of it.
+type config struct {
+	serverURL, internalURL   string
+	realm                    string
+	clientID                 string
+	clientSecret             secret
+	issuers                  []string
+	audience                 []string
+	authorizedParties        []string
+	algorithms               []string
+	leeway                   time.Duration
+	jwksURL                  string
+	connectTimeout           time.Duration
+	readTimeout              time.Duration
+	httpClient               *http.Client
+	rootCAs                  *x509.CertPool
+	insecureSkipTLSVerify    bool
+	insecureSkipAudience     bool
+	keyCache, maxStale       time.Duration
+	publicRoutes             []string
+	corsPreflight            bool
+	extractors               []TokenExtractor
+	errorHandler             ErrorHandler
+	errorDetails             bool
+	logger                   *slog.Logger
+	now                      func() time.Time
+	mistakes                 []error // seen while recording
+	realmAddress, realmInner *url.URL
+	public                   map[string]bool // "GET /health", or "/health" for any method
+}
+
+// secret holds a value that no way of printing a struct may show: fmt does not call methods of unexported
+// fields, but it prints no more of a function than its address.
+type secret func() string
+
+func newSecret(s string) secret { return func() string { return s } }
+
+// WithServerURL sets the address of Keycloak as tokens and browsers name it, such as https://sso.example.com;
+// up to version 16, or with a relative path configured, with /auth at its end. A trailing slash does not
+// matter. It goes with WithRealm.
+func WithServerURL(address string) Option {
+	return func(c *config) { c.text("WithServerURL", &c.serverURL, address) }
+}
+
+// WithInternalURL sets the address under which this process reaches Keycloak, where that is not the one tokens
+// name: http://keycloak:8080 within Docker or Kubernetes. All calls go there, with the same path unless this
+// address has one of its own, whatever host the discovery document prints. Tokens are still held to the
+// public issuer. Default: the server URL.
+func WithInternalURL(address string) Option {
+	return func(c *config) { c.text("WithInternalURL", &c.internalURL, address) }
+}
+
+// WithRealm sets the realm's name. It goes with WithServerURL.
+func WithRealm(name string) Option { return func(c *config) { c.text("WithRealm", &c.realm, name) } }
+
+// WithClientID sets the client that this API is registered as in Keycloak. It is the audience tokens must have,
+// unless WithAudience says otherwise, and the client whose roles RequireRoles looks at beside the realm's.
+func WithClientID(id string) Option {
+	return func(c *config) { c.text("WithClientID", &c.clientID, id) }
+}
+
+// WithClientSecret sets the client's secret, for the calls to Keycloak that need one. Checking the signature of
+// a token does not. It is never printed. Default: none, a public client.
+func WithClientSecret(value string) Option {
+	return func(c *config) { c.clientSecret = newSecret(value) }
+}
+
+// WithIssuer accepts tokens with any of these issuers (the iss claim), compared byte for byte. All must be names
+// of the same realm, whose one key set serves them all. It can be repeated; values add up. Without
+// WithServerURL the first one is also the address of the realm.
+//
+// Default: the server URL, followed by /realms/ and the realm.
+func WithIssuer(issuers ...string) Option {
+	return func(c *config) { c.list("WithIssuer", &c.issuers, issuers) }
+}
+
+// WithAudience accepts tokens issued for any of aud (the aud claim, RFC 7519 §4.1.3). It can be repeated; values
+// add up. Default: the client ID, because a token for another API must not open this one. Keycloak puts the
+// client ID there only if told to by an audience mapper.
+func WithAudience(aud ...string) Option {
+	return func(c *config) { c.list("WithAudience", &c.audience, aud) }
+}
+
+// WithInsecureSkipAudience accepts tokens for any audience: whatever any application of the realm obtained for
+// any other API then opens this one. It excludes WithAudience.
+func WithInsecureSkipAudience() Option { return func(c *config) { c.insecureSkipAudience = true } }
+
+// WithAuthorizedParties accepts only tokens that were issued to one of these clients (the azp claim); others are
+// refused with CodeInvalidClaims. It can be repeated; values add up. Default: any client of the realm.
+func WithAuthorizedParties(clients ...string) Option {
+	return func(c *config) { c.list("WithAuthorizedParties", &c.authorizedParties, clients) }
+}
+
+// WithAlgorithms sets the signature algorithms that tokens may use: RS256, RS384, RS512, PS256, PS384, PS512,
+// ES256, ES384, ES512, EdDSA (RFC 7518 §3.1, RFC 8037). Symmetric ones and none are mistakes (RFC 8725 §3.1).
+// It can be repeated; values add up. Default: RS256, which is Keycloak's.
+func WithAlgorithms(names ...string) Option {
+	return func(c *config) { c.list("WithAlgorithms", &c.algorithms, names) }
+}
+
+// WithLeeway allows for clocks that differ when exp, nbf and iat are checked. Default: 30 s; at most 5 min.
+func WithLeeway(d time.Duration) Option { return func(c *config) { c.leeway = d } }
+
+// WithJWKSURL sets the address of the key set, on any host, instead of the jwks_uri of the discovery document,
+// which is then not fetched.
+func WithJWKSURL(address string) Option {
+	return func(c *config) { c.text("WithJWKSURL", &c.jwksURL, address) }
+}
+
+// WithTimeouts sets how long connecting to Keycloak may take, the TLS handshake included, and how long waiting
+// for its answer may. Default: 5 s each; at most 1 min.
+func WithTimeouts(connect, read time.Duration) Option {
+	return func(c *config) { c.connectTimeout, c.readTimeout = connect, read }
+}
+
+// WithHTTPClient sets the client used for calls to Keycloak. Its redirect rule is replaced by ours: within one
+// host only. A client with a transport of its own excludes WithRootCAs and WithInsecureSkipTLSVerify.
+func WithHTTPClient(client *http.Client) Option {
+	return func(c *config) { record(c, "WithHTTPClient", &c.httpClient, client, client == nil) }
+}
+
+// WithRootCAs sets the certificate authorities that may vouch for Keycloak's certificate. Default: the system's.
+func WithRootCAs(pool *x509.CertPool) Option {
+	return func(c *config) { record(c, "WithRootCAs", &c.rootCAs, pool, pool == nil) }
+}
+
+// WithInsecureSkipTLSVerify takes any certificate for Keycloak's, so that whoever is on the way can hand us keys
+// of his own and forge any token. It warns at every start. For a test machine, WithRootCAs is as short.
+func WithInsecureSkipTLSVerify() Option { return func(c *config) { c.insecureSkipTLSVerify = true } }
+
+// WithKeyCache sets the age at which keys are fetched again, in the background, by the request that finds them
+// so old. New keys are learned at once whatever this says; it bounds how long a removed key stays trusted.
+// Default: 10 min; at least 1 s.
+func WithKeyCache(ttl time.Duration) Option { return func(c *config) { c.keyCache = ttl } }
+
+// WithMaxStale sets how long keys are used while Keycloak cannot be reached; after that, requests are answered
+// with 503. Default: 24 h; not less than WithKeyCache.
+func WithMaxStale(d time.Duration) Option { return func(c *config) { c.maxStale = d } }
+
+// WithPublicRoutes lets requests to these routes pass Middleware without a token. A route is named by the
+// pattern it was registered with in Gin, exactly, optionally behind a method: "GET /health", "/docs/*any". A
+// route without a method is public for all of them. It can be repeated; values add up. See CheckRoutes.
+//
+// URL paths are never compared: there are hundreds of ways to write a path that a router and a prefix check
+// understand differently. On a route with parameters, a request whose path has dot segments is not public.
+func WithPublicRoutes(routes ...string) Option {
+	return func(c *config) { c.list("WithPublicRoutes", &c.publicRoutes, routes) }
+}
+
+// WithCORSPreflight lets CORS preflights pass Middleware: OPTIONS requests with Origin and
+// Access-Control-Request-Method, which browsers send without credentials (Fetch §3.2.2). Default: false.
+// A CORS middleware registered before this one answers preflights by itself and makes the option unnecessary.
+func WithCORSPreflight(allow bool) Option { return func(c *config) { c.corsPreflight = allow } }
+
+// WithTokenExtractor looks for a token in further places besides the Authorization header, such as
+// TokenFromCookie. A request with a token in more than one place is refused with CodeInvalidHeaderFormat
+// (RFC 6750 §2). It can be repeated; places add up. Default: the header only.
+func WithTokenExtractor(places ...TokenExtractor) Option {
+	return func(c *config) {
+		for _, place := range places {
+			if place == nil {
+				c.mistake("WithTokenExtractor", nil, "an extractor is nil")
+				continue
+			}
+			c.extractors = append(c.extractors, place)
+		}
+	}
+}
+
+// WithErrorHandler sets what writes the body of a refusal. Status, challenge and the other headers are set when
+// it is called and may be changed; that the request is refused may not. Default: JSON, see Error.
+func WithErrorHandler(h ErrorHandler) Option {
+	return func(c *config) { record(c, "WithErrorHandler", &c.errorHandler, h, h == nil) }
+}
+
+// WithErrorDetails adds what exactly was wrong to the body of a refusal. It helps in development and tells a
+// stranger about the set-up in production. Default: false.
+func WithErrorDetails(show bool) Option { return func(c *config) { c.errorDetails = show } }
+
+// WithLogger sets the logger. Trouble with Keycloak is logged once when it begins and once when it ends, as
+// Warn and Info; refusals are logged as Debug. Default: slog.Default().
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) { record(c, "WithLogger", &c.logger, l, l == nil) }
+}
+
+// WithClock sets the clock, for tests. Default: time.Now.
+func WithClock(now func() time.Time) Option {
+	return func(c *config) { record(c, "WithClock", &c.now, now, now == nil) }
+}
+
+func (c *config) mistake(option string, value any, reason string) {
+	c.mistakes = append(c.mistakes, &ConfigError{Option: option, Value: value, Reason: reason})
+}
+
+// record sets a value that must not be nil when it is given.
+func record[T any](c *config, option string, to *T, value T, isNil bool) {
+	if isNil {
+		c.mistake(option, nil, "it was given nil: leave the option out for the default")
+		return
+	}
+	*to = value
+}
+
+// text sets a string that must not be empty when it is given.
+func (c *config) text(option string, to *string, value string) {
+	if value == "" {
+		c.mistake(option, nil, "it is empty: is an environment variable missing?")
+	}
+	*to = value
+}
+
+// list adds strings, of which there must be some and none empty.
+func (c *config) list(option string, to *[]string, values []string) {
+	if len(values) == 0 || slices.Contains(values, "") {
+		c.mistake(option, nil, "it is empty, or one of its values is: is an environment variable missing?")
+	}
+	*to = append(*to, values...)
+}
+
+// newConfig applies the options and judges what they recorded, all of it, so that one run shows every mistake.
+func newConfig(opts []Option) (*config, error) {
+	c := &config{
+		clientSecret:   newSecret(""),
+		leeway:         defaultLeeway,
+		connectTimeout: defaultTimeout,
+		readTimeout:    defaultTimeout,
+		keyCache:       defaultKeyCache,
+		maxStale:       defaultMaxStale,
+		logger:         slog.Default(),
+		now:            time.Now,
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			c.mistake("New", nil, "an option is nil")
+			continue
+		}
+		opt(c)
+	}
+	c.judgeAddresses()
+	c.judgePolicy()
+	c.judgeNetwork()
+	c.judgeRoutes()
+	return c, errors.Join(c.mistakes...)
+}
+
+// judgeAddresses finds out where the realm is and which issuers it goes by.
+func (c *config) judgeAddresses() {
+	server := c.address("WithServerURL", c.serverURL)
+	inner := c.address("WithInternalURL", c.internalURL)
+	c.address("WithJWKSURL", c.jwksURL)
+	for _, issuer := range c.issuers {
+		c.judgeIssuer(issuer)
+	}
+	switch {
+	case strings.ContainsAny(c.realm, "/?#%\\") || c.realm == "." || c.realm == "..":
+		c.mistake("WithRealm", c.realm, "it is not the name of a realm, but looks like a part of an address")
+		return
+	case c.serverURL == "" && len(c.issuers) == 0:
+		c.mistake("WithServerURL", nil, "set it together with WithRealm, or set WithIssuer")
+		return
+	case c.serverURL != "" && c.realm == "":
+		c.mistake("WithRealm", nil, "set it, a server has many realms")
+		return
+	}
+
+	if server != nil {
+		c.realmAddress = server.JoinPath("realms", c.realm)
+	} else {
+		c.realmAddress = c.address("WithIssuer", c.issuers[0])
+	}
+	if c.realmAddress != nil && len(c.issuers) == 0 {
+		c.issuers = []string{c.realmAddress.String()}
+	}
+	if c.realmAddress != nil && c.realm == "" {
+		c.realm = path.Base("/" + c.realmAddress.Path) // for challenges
+	}
+	if c.realmAddress != nil && inner != nil {
+		c.realmInner = internalAddress(c.realmAddress, server, inner)
+	}
+}
+
+// internalAddress is the realm's address with the server's part replaced by inner. An inner address without a
+// path keeps the public one's.
+func internalAddress(realm, server, inner *url.URL) *url.URL {
+	u := *realm
+	u.Scheme, u.Host = inner.Scheme, inner.Host
+	if inner.Path != "" && server != nil {
+		u.Path = inner.Path + strings.TrimPrefix(realm.Path, server.Path)
+	}
+	return &u
+}
+
+// judgeIssuer refuses an issuer that is another realm: one issuer, one key set.
+func (c *config) judgeIssuer(issuer string) {
+	u := c.address("WithIssuer", issuer)
+	if u == nil || c.realm == "" {
+		return
+	}
+	if _, name, ok := strings.Cut(u.Path, "/realms/"); ok && name != c.realm {
+		c.mistake("WithIssuer", issuer, fmt.Sprintf("it is not realm %q: all issuers must be names of one realm", c.realm))
+	}
+}
+
+// address parses an address given to option; it returns nil if there is none or it is no good.
+func (c *config) address(option, raw string) *url.URL {
+	if raw == "" {
+		return nil
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.User != nil:
+		// Whatever it is, it may hold a password.
+		c.mistake(option, nil, "it is not an address such as https://sso.example.com, or has credentials in it")
+	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
+		c.mistake(option, raw, "it is not an absolute http or https address")
+	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
+		c.mistake(option, raw, "it has a query or a fragment, which do not belong there")
+	default:
+		u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
+		return u
+	}
+	return nil
+}
+
+// judgePolicy judges what decides which tokens are good.
+func (c *config) judgePolicy() {
+	switch {
+	case c.insecureSkipAudience && len(c.audience) > 0:
+		c.mistake("WithInsecureSkipAudience", nil, "it contradicts WithAudience, remove one of them")
+	case !c.insecureSkipAudience && len(c.audience) == 0 && c.clientID != "":
+		c.audience = []string{c.clientID}
+	case !c.insecureSkipAudience && len(c.audience) == 0:
+		c.mistake("WithAudience", nil, "set it, or WithClientID, so that tokens for other APIs are refused")
+	}
+	if c.leeway < 0 || c.leeway > maxLeeway {
+		c.mistake("WithLeeway", c.leeway, fmt.Sprintf("it must be from 0 to %v", maxLeeway))
+	}
+	if len(c.algorithms) == 0 {
+		c.algorithms = []string{defaultAlgorithm}
+	}
+	for _, alg := range c.algorithms {
+		if alg != "" && !slices.Contains(token.Algorithms(), alg) {
+			c.mistake("WithAlgorithms", alg, fmt.Sprintf("only asymmetric signatures can be trusted: %v", token.Algorithms()))
+		}
+	}
+}
+
+// judgeNetwork judges how Keycloak is reached and how long its answers are used.
+func (c *config) judgeNetwork() {
+	for _, d := range []time.Duration{c.connectTimeout, c.readTimeout} {
+		if d <= 0 || d > maxTimeout {
+			c.mistake("WithTimeouts", d, fmt.Sprintf("it must be more than 0 and at most %v", maxTimeout))
+		}
+	}
+	if c.keyCache < minKeyCache {
+		c.mistake("WithKeyCache", c.keyCache, fmt.Sprintf("it must be at least %v", minKeyCache))
+	}
+	if c.maxStale < c.keyCache {
+		c.mistake("WithMaxStale", c.maxStale, fmt.Sprintf("it must not be less than WithKeyCache, %v", c.keyCache))
+	}
+	if c.httpClient != nil && c.httpClient.Transport != nil && (c.rootCAs != nil || c.insecureSkipTLSVerify) {
+		c.mistake("WithHTTPClient", nil, "its transport decides about certificates: set WithRootCAs and WithInsecureSkipTLSVerify aside, or the transport")
+	}
+}
+
+// judgeRoutes reads the public routes.
+func (c *config) judgeRoutes() {
+	c.public = make(map[string]bool, len(c.publicRoutes))
+	for _, route := range c.publicRoutes {
+		method, pattern, ok := strings.Cut(route, " ")
+		if !ok {
+			method, pattern = "", route
+		}
+		if route != "" && (!strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " ?#") || method != strings.ToUpper(method)) {
+			c.mistake("WithPublicRoutes", route, `it must be a pattern as registered with Gin, with a method or without: "GET /health", "/docs/*any"`)
+		}
+		c.public[route] = true
+	}
+}
+
+// isPublic reports whether the route that Gin chose for a request is one of the public ones.
+func (c *config) isPublic(ctx *gin.Context) bool {
+	pattern := ctx.FullPath()
+	if pattern == "" || len(c.public) == 0 {
+		return false
+	}
+	if !c.public[pattern] && !c.public[ctx.Request.Method+" "+pattern] {
+		return false
+	}
+	return !strings.ContainsAny(pattern, ":*") || !hasDotSegment(ctx.Request.URL.Path)
+}
+
+// hasDotSegment reports whether a path has a segment . or .., also where it is escaped once more, or set apart
+// by backslashes as some file servers and proxies allow.
+func hasDotSegment(path string) bool {
+	path = strings.NewReplacer("%2e", ".", "%2E", ".", "%2f", "/", "%2F", "/", "%5c", "/", "%5C", "/", `\`, "/").Replace(path)
+	for segment := range strings.SplitSeq(path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// CheckRoutes reports public routes that no route of the router has: a typing error that leaves a route
+// protected which should be open. Call it after the last route was registered, with router.Routes().
+func (p *Plugin) CheckRoutes(routes gin.RoutesInfo) error {
+	var errs []error
+	for _, public := range p.cfg.publicRoutes {
+		exists := func(r gin.RouteInfo) bool { return public == r.Path || public == r.Method+" "+r.Path }
+		if !slices.ContainsFunc(routes, exists) {
+			errs = append(errs, &ConfigError{Option: "WithPublicRoutes", Value: public, Reason: "no such route is registered"})
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,155 @@
+// Package ginkeycloak protects a Gin API with Keycloak. A Plugin validates the access token of each request,
+// puts the user into its context, and guards routes by role, group and scope:
+//
+//	kc, err := ginkeycloak.New(
+//		ginkeycloak.WithServerURL("https://sso.example.com"),
+//		ginkeycloak.WithRealm("shop"),
+//		ginkeycloak.WithClientID("orders-api"),
+//	)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	defer kc.Close()
+//
+//	router := gin.New()
+//	router.Use(kc.Middleware())
+//	router.GET("/me", func(c *gin.Context) {
+//		user, _ := ginkeycloak.UserFromContext(c)
+//		c.JSON(http.StatusOK, user)
+//	})
+//	admin := router.Group("/admin", kc.RequireRoles("admin"))
+//
+// By default a token must be signed by a current key of the realm, be an access token, have been issued by
+// the realm for this API, and not have expired. Keycloak being away is never the client's fault: what cannot
+// be judged is answered with 503, and what can is judged with the keys that are held.
+package ginkeycloak
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Plugin protects routes with one realm of a Keycloak. It is safe for concurrent use.
+type Plugin struct {
+	cfg    *config
+	realms map[string]*realm // by issuer; all issuers of a realm share one
+	home   *realm            // the configured one
+	closed atomic.Bool
+
+	anonymous *User // stands in a request's context for no user
+}
+
+// New returns a Plugin for the realm that the options describe. It does no I/O: keys are fetched when they are
+// first needed, so a program starts while Keycloak is down. The error joins every *ConfigError there is.
+func New(opts ...Option) (*Plugin, error) {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		return nil, err
+	}
+	home := newRealm(cfg)
+	p := &Plugin{cfg: cfg, home: home, realms: make(map[string]*realm, len(cfg.issuers))}
+	p.anonymous = &User{validatedBy: p}
+	for _, issuer := range cfg.issuers {
+		p.realms[issuer] = home
+	}
+	if cfg.insecureSkipTLSVerify {
+		cfg.logger.LogAttrs(context.Background(), slog.LevelWarn,
+			"keycloak: TLS VERIFICATION IS OFF: anyone on the way to Keycloak can forge tokens; use WithRootCAs instead of WithInsecureSkipTLSVerify",
+			slog.String("realm", cfg.realmAddress.String()))
+	}
+	return p, nil
+}
+
+// Connect fetches the realm's metadata and keys now, whatever is held. It is for programs that want to fail
+// early instead of starting without Keycloak, and for dropping a key at once that was removed from the realm.
+func (p *Plugin) Connect(ctx context.Context) error {
+	if err := p.home.keys.Refresh(ctx); err != nil {
+		return keyError(err)
+	}
+	return nil
+}
+
+// Close ends what is under way and refuses requests from then on, as if Keycloak were away. It may be called
+// more than once, and returns nil.
+func (p *Plugin) Close() error {
+	if p.closed.CompareAndSwap(false, true) {
+		p.home.close()
+	}
+	return nil
+}
+
+// Middleware authenticates requests and refuses those it cannot authenticate, unless their route is public
+// (WithPublicRoutes). It protects the routes that are registered after it was given to Use, and unknown paths.
+func (p *Plugin) Middleware() gin.HandlerFunc {
+	return p.middleware(func(c *gin.Context, err error) { p.refuse(c, err) })
+}
+
+// OptionalMiddleware is Middleware for routes that anonymous users may use too: a request without credentials
+// passes, with no user in its context. One with a bad token is refused all the same.
+func (p *Plugin) OptionalMiddleware() gin.HandlerFunc {
+	return p.middleware(func(c *gin.Context, err error) {
+		if e, ok := err.(*Error); ok && e.Code == CodeMissingHeader {
+			p.admit(c, p.anonymous)
+			return
+		}
+		p.refuse(c, err)
+	})
+}
+
+func (p *Plugin) middleware(fail func(*gin.Context, error)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if p.cfg.isPublic(c) || p.cfg.corsPreflight && isPreflight(c.Request) {
+			return
+		}
+		if user := p.known(c); user != nil && !user.isAnonymous() {
+			return // a middleware before this one has done it
+		}
+		user, err := p.authenticate(c.Request)
+		if err != nil {
+			fail(c, err)
+			return
+		}
+		p.admit(c, user)
+	}
+}
+
+// isPreflight reports whether a request is a CORS preflight (Fetch §3.2.2).
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions &&
+		r.Header.Get("Origin") != "" && r.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// authenticate takes the token out of a request and validates it.
+func (p *Plugin) authenticate(r *http.Request) (*User, error) {
+	raw, err := p.cfg.extract(r)
+	if err != nil {
+		return nil, err
+	}
+	return p.Authenticate(r.Context(), raw)
+}
+
+// Authenticate validates an access token that did not come in a Gin request, but over gRPC, a WebSocket or a
+// queue. The error is an *Error. Waiting for Keycloak ends with ctx.
+func (p *Plugin) Authenticate(ctx context.Context, accessToken string) (*User, error) {
+	if p.closed.Load() {
+		return nil, refusal(CodeConnection, "the plugin was closed")
+	}
+	t, claims, err := readToken(accessToken)
+	if err != nil {
+		return nil, err
+	}
+	home, err := p.realmOf(claims)
+	if err != nil {
+		return nil, err
+	}
+	user, err := home.validate(ctx, t, claims)
+	if err != nil {
+		return nil, err
+	}
+	user.validatedBy = p
+	return user, nil
+}

@@ -1,0 +1,225 @@
+package ginkeycloak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/c0mpiler/ginkeycloak/internal/keycloak"
+	"github.com/c0mpiler/ginkeycloak/internal/keys"
+	"github.com/c0mpiler/ginkeycloak/internal/token"
+)
+
+// realm is everything that belongs to one issuer.
+type realm struct {
+	policy policy
+	client *keycloak.Client
+	keys   *keys.Set
+}
+
+// metadataAge says how many times longer than keys the discovery document is kept: it changes when Keycloak
+// is upgraded or moved.
+const metadataAge = 2
+
+func newRealm(cfg *config) *realm {
+	client := keycloak.NewClient(keycloak.Config{
+		Realm:          cfg.realmAddress,
+		Internal:       cfg.realmInner,
+		Issuers:        cfg.issuers,
+		KeySetURL:      cfg.jwksURL,
+		HTTPClient:     cfg.httpClient,
+		ConnectTimeout: cfg.connectTimeout,
+		ReadTimeout:    cfg.readTimeout,
+		RootCAs:        cfg.rootCAs,
+		SkipTLSVerify:  cfg.insecureSkipTLSVerify,
+		MetadataTTL:    metadataAge * cfg.keyCache,
+		Now:            cfg.now,
+	})
+	set := keys.New(keys.Config{
+		Fetch:      client.KeySet,
+		Algorithms: cfg.algorithms,
+		TTL:        cfg.keyCache,
+		MaxStale:   cfg.maxStale,
+		Logger:     cfg.logger,
+		Now:        cfg.now,
+	})
+	return &realm{client: client, keys: set, policy: policy{
+		clientID:          cfg.clientID,
+		audience:          cfg.audience,
+		anyAudience:       cfg.insecureSkipAudience,
+		authorizedParties: cfg.authorizedParties,
+		algorithms:        cfg.algorithms,
+		leeway:            cfg.leeway,
+		now:               cfg.now,
+	}}
+}
+
+func (r *realm) close() {
+	r.keys.Close()
+	r.client.Close()
+}
+
+// readToken decodes a token. Nothing in it is to be believed yet.
+func readToken(raw string) (*token.JWS, *token.Claims, error) {
+	t, err := token.Parse(raw)
+	if err != nil {
+		return nil, nil, tokenError(err)
+	}
+	claims, err := t.Claims()
+	if err != nil {
+		return nil, nil, tokenError(err)
+	}
+	return t, claims, nil
+}
+
+// realmOf finds the realm that a token claims to be of among the configured ones, by the exact bytes of its
+// issuer. A token's issuer is never turned into an address.
+func (p *Plugin) realmOf(claims *token.Claims) (*realm, error) {
+	if claims.Issuer == "" {
+		return nil, refusal(CodeMissingClaim, "iss is missing")
+	}
+	r, ok := p.realms[claims.Issuer]
+	if !ok {
+		return nil, refusal(CodeInvalidClaims, fmt.Sprintf("iss is none of the accepted issuers %q", p.cfg.issuers))
+	}
+	return r, nil
+}
+
+// validate judges a token by everything it says before it spends a signature check, or a fetch of keys, on it.
+// Until the signature has proved right, what the token says is only ever used against it.
+func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims) (*User, error) {
+	if err := r.policy.judgeHeader(&t.Header); err != nil {
+		return nil, err
+	}
+	if err := r.policy.judgeClaims(claims); err != nil {
+		return nil, err
+	}
+	if err := r.policy.judgeTime(claims); err != nil {
+		return nil, err
+	}
+	key, err := r.keys.Key(ctx, t.Header.KeyID, t.Header.Algorithm)
+	if err != nil {
+		return nil, keyError(err)
+	}
+	if err := t.Verify(key); err != nil {
+		return nil, tokenError(err)
+	}
+	return newUser(claims, r.policy.clientID), nil
+}
+
+// policy says which tokens of a realm are good for this API.
+type policy struct {
+	clientID          string
+	audience          []string
+	anyAudience       bool
+	authorizedParties []string
+	algorithms        []string
+	leeway            time.Duration
+	now               func() time.Time
+}
+
+// judgeHeader checks algorithm and type. RFC 8725 §3.11: a JWT of another kind, such as a logout token or a DPoP
+// proof, is no access token, whoever signed it.
+func (p *policy) judgeHeader(h *token.Header) error {
+	if !slices.Contains(p.algorithms, h.Algorithm) {
+		return refusal(CodeInvalidAlgorithm, fmt.Sprintf("alg is none of the accepted algorithms %q", p.algorithms))
+	}
+	// RFC 7515 §4.1.9: media types are compared without regard to case, "application/" may be left out.
+	switch strings.ToLower(h.Type) {
+	case "jwt", "at+jwt", "application/at+jwt":
+		return nil
+	}
+	return refusal(CodeInvalidTokenType, "typ of the header is neither JWT nor at+jwt")
+}
+
+// judgeClaims checks for whom and as what the token was issued.
+func (p *policy) judgeClaims(c *token.Claims) error {
+	switch {
+	case c.Type != "Bearer":
+		// Only this tells an access token of Keycloak from an ID token, which has the same signature and may have
+		// the same audience.
+		return refusal(CodeInvalidTokenType, "typ is not Bearer: this is an ID token, a refresh token or another that is no access token")
+	case c.Subject == "":
+		return refusal(CodeMissingClaim, "sub is missing: does the client have the client scope basic?")
+	case c.Bound:
+		// RFC 9449 §6, RFC 8705 §3: without a proof of possession, whoever presents a bound token may have stolen it.
+		return refusal(CodeInvalidClaims, "cnf binds the token to a key, and proof of possession is not supported")
+	case !p.anyAudience && len(c.Audience) == 0:
+		return refusal(CodeMissingClaim, fmt.Sprintf("aud is missing, one of %q is expected: does the client have an audience mapper?", p.audience))
+	case !p.anyAudience && !intersect(c.Audience, p.audience):
+		return refusal(CodeInvalidClaims, fmt.Sprintf("aud has none of %q: does the client have an audience mapper?", p.audience))
+	case len(p.authorizedParties) > 0 && !slices.Contains(p.authorizedParties, c.AuthorizedParty):
+		return refusal(CodeInvalidClaims, fmt.Sprintf("azp is none of the authorized parties %q", p.authorizedParties))
+	}
+	return nil
+}
+
+// judgeTime checks the times of RFC 7519 §4.1.4 to §4.1.6. An access token without an end is refused.
+func (p *policy) judgeTime(c *token.Claims) error {
+	now := p.now()
+	switch {
+	case !c.ExpiresAt.Present():
+		return refusal(CodeMissingClaim, "exp is missing")
+	case !now.Before(c.ExpiresAt.Time().Add(p.leeway)):
+		return refusal(CodeTokenExpired, "exp has passed")
+	case c.NotBefore.Present() && now.Before(c.NotBefore.Time().Add(-p.leeway)):
+		return refusal(CodeTokenNotYetValid, "nbf is still to come")
+	case c.IssuedAt.Present() && now.Before(c.IssuedAt.Time().Add(-p.leeway)):
+		return refusal(CodeTokenNotYetValid, "iat is still to come: is this machine's clock slow?")
+	}
+	return nil
+}
+
+func intersect(a, b []string) bool {
+	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
+}
+
+// tokenError turns an error of package token into a refusal.
+func tokenError(err error) *Error {
+	code := CodeMalformedToken
+	switch {
+	case errors.Is(err, token.ErrAlgorithm):
+		code = CodeInvalidAlgorithm
+	case errors.Is(err, token.ErrSignature):
+		code = CodeInvalidSignature
+	case errors.Is(err, token.ErrClaims):
+		code = CodeInvalidClaims
+	}
+	return &Error{Code: code, Err: err}
+}
+
+// keyError turns an error of looking up a key into a refusal. Only the issuer's own word makes a key unknown.
+func keyError(err error) *Error {
+	switch {
+	case errors.Is(err, keys.ErrUnknownKey):
+		return &Error{Code: CodeUnknownKID, Err: err}
+	case errors.Is(err, keys.ErrWrongAlgorithm):
+		return &Error{Code: CodeInvalidAlgorithm, Err: err}
+	}
+	return &Error{Code: connectionCode(err), Err: err}
+}
+
+// connectionCode is the code for a failed exchange with Keycloak.
+func connectionCode(err error) Code {
+	failure, ok := errors.AsType[*keycloak.Error](err)
+	if !ok {
+		return CodeConnection
+	}
+	switch failure.Kind {
+	case keycloak.Misconfigured:
+		return CodeConfig
+	case keycloak.CertificateInvalid:
+		return CodeCertVerify
+	case keycloak.CertificateExpired:
+		return CodeCertExpired
+	case keycloak.CertificateUnknown:
+		return CodeCertUntrusted
+	case keycloak.CertificateHostname:
+		return CodeHostnameMismatch
+	default:
+		return CodeConnection
+	}
+}
