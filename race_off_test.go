@@ -1,0 +1,5 @@
+//go:build !race
+
+package ginkeycloak_test
+
+const raceDetector = false
