@@ -16,7 +16,7 @@
 //
 // It is called demo, unless [WithRealm] says otherwise. [WithClient] and [WithUser] add to it.
 //
-//   - client orders-api, secret s3cret: the API. Every flow is on, and its own audience and the groups are in its tokens.
+//   - client orders-api, secret s3cret: the API. Every flow is on; its own audience and the groups are in its tokens.
 //   - client swagger: public, PKCE with S256 required, redirects to …/swagger/oauth2-redirect.html on any local port.
 //   - client spa: public, password grant on, for refreshing without a secret.
 //   - client light, secret s3cret: as orders-api, but with lightweight access tokens.

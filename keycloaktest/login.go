@@ -161,7 +161,8 @@ func (s *Server) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if user.Disabled {
-		s.showLogin(w, id, login.clientID, page{Username: username, Error: "Account is disabled, contact your administrator."})
+		disabled := "Account is disabled, contact your administrator."
+		s.showLogin(w, id, login.clientID, page{Username: username, Error: disabled})
 		return
 	}
 	code, sid, ok := s.grantCode(id, user)

@@ -140,8 +140,8 @@ var lightClaims = []string{"exp", "iat", "jti", "iss", "typ", "azp", "sid", "sco
 
 // claimOrder is the order in which Keycloak writes claims.
 var claimOrder = []string{
-	"exp", "iat", "auth_time", "jti", "iss", "aud", "sub", "typ", "azp", "nonce", "sid", "at_hash", "acr", "allowed-origins",
-	"realm_access", "resource_access", "scope", "clientHost", "email_verified", "name", "groups",
+	"exp", "iat", "auth_time", "jti", "iss", "aud", "sub", "typ", "azp", "nonce", "sid", "at_hash", "acr",
+	"allowed-origins", "realm_access", "resource_access", "scope", "clientHost", "email_verified", "name", "groups",
 	"preferred_username", "given_name", "family_name", "clientAddress", "email", "client_id",
 }
 

@@ -102,7 +102,7 @@ func Audience(aud ...string) TokenOption {
 // AuthorizedParty sets azp, the client the token was issued to.
 func AuthorizedParty(clientID string) TokenOption { return Claim("azp", clientID) }
 
-// Type sets the typ claim: "Bearer", "ID", "Refresh", "Offline", "Logout", "DPoP". The typ of the header is set by Header.
+// Type sets the typ claim: "Bearer", "ID", "Refresh", "Offline", "Logout", "DPoP". Header sets the typ of the header.
 func Type(typ string) TokenOption { return Claim("typ", typ) }
 
 // Subject sets sub.

@@ -3,7 +3,6 @@ package keycloaktest
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -155,14 +154,14 @@ func (w *recorder) response(r *http.Request, aborted bool) (*http.Response, erro
 		Status: strconv.Itoa(w.status) + " " + http.StatusText(w.status), StatusCode: w.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: w.sent, ContentLength: length, Request: r,
-		Body: &memoryBody{ctx: r.Context(), Reader: body},
+		Body: &memoryBody{left: r.Context().Err, Reader: body},
 	}
 	// As http.Transport: what the caller did not ask for by name is unpacked on its behalf.
 	if w.sent.Get("Content-Encoding") == "gzip" && r.Header.Get("Accept-Encoding") == "" && r.Method != http.MethodHead {
 		response.Header.Del("Content-Encoding")
 		response.Header.Del("Content-Length")
 		response.ContentLength, response.Uncompressed = -1, true
-		response.Body = &memoryBody{ctx: r.Context(), Reader: &unpacker{packed: body}}
+		response.Body = &memoryBody{left: r.Context().Err, Reader: &unpacker{packed: body}}
 	}
 	return response, nil
 }
@@ -192,7 +191,7 @@ func (u *unpacker) Read(b []byte) (int, error) {
 // memoryBody ends with the request's context and when it is closed, as a body from the network does.
 type memoryBody struct {
 	io.Reader
-	ctx    context.Context
+	left   func() error // the error of the request's context
 	closed bool
 }
 
@@ -200,11 +199,11 @@ func (b *memoryBody) Read(p []byte) (int, error) {
 	if b.closed {
 		return 0, errors.New("http: read on closed response body")
 	}
-	if err := b.ctx.Err(); err != nil {
+	if err := b.left(); err != nil {
 		return 0, err
 	}
 	n, err := b.Reader.Read(p)
-	if cause := b.ctx.Err(); err != nil && cause != nil {
+	if cause := b.left(); err != nil && cause != nil {
 		err = cause
 	}
 	return n, err
