@@ -30,6 +30,9 @@ func (s *Server) authenticate(r *http.Request) (Client, *refusal) {
 	if client.Public {
 		return client, nil
 	}
+	if client.PublicKey != nil && client.Secret == "" {
+		return Client{}, badRequest("invalid_client", "Parameter client_assertion_type is missing")
+	}
 	if client.Secret == "" || !equal(client.Secret, secret) {
 		return Client{}, unauthorized("unauthorized_client", "Invalid client or Invalid client credentials")
 	}
@@ -50,35 +53,41 @@ func unescape(s string) string {
 // checkAssertion is private_key_jwt (RFC 7523 §3): signed by the client's key, issued by and about the client, for
 // this realm, with an end, and never seen before.
 func (s *Server) checkAssertion(r *http.Request) (Client, *refusal) {
-	failed := func(why string) (Client, *refusal) {
-		return Client{}, badRequest("invalid_client", "Client authentication with signed JWT failed: "+why)
-	}
+	failed := func(why string) (Client, *refusal) { return Client{}, badRequest("invalid_client", why) }
 	assertion := r.PostForm.Get("client_assertion")
 	said, err := payload(assertion)
 	if err != nil {
 		return Client{}, unknownClient()
 	}
 	client, known := s.clients[said.text("sub")]
-	if !known || client.PublicKey == nil || r.PostForm.Get("client_assertion_type") != assertionType {
+	if !known || client.PublicKey == nil || r.PostForm.Get("client_assertion_type") != assertionType ||
+		said.text("iss") != client.ID {
 		return Client{}, unknownClient()
 	}
 	var claims jwt.RegisteredClaims
-	_, err = s.parser().ParseWithClaims(assertion, &claims, func(*jwt.Token) (any, error) {
+	_, err = s.parser().ParseWithClaims(assertion, &claims, func(t *jwt.Token) (any, error) {
+		if client.KeyID != "" && t.Header["kid"] != client.KeyID {
+			return nil, jwt.ErrTokenUnverifiable
+		}
 		return public(client.PublicKey), nil
 	})
 	switch {
+	case errors.Is(err, jwt.ErrTokenUnverifiable):
+		return failed("Unable to load public key")
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return failed("Token is not active")
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return failed("Token exp claim is required")
 	case err != nil:
-		return failed("Signature on JWT token failed validation")
-	case claims.Issuer != claims.Subject:
-		return failed("Issuer mismatch. The issuer should match the subject")
+		return failed("Client authentication with signed JWT failed: Signature on JWT token failed validation")
 	case r.PostForm.Get("client_id") != "" && r.PostForm.Get("client_id") != client.ID:
 		return failed("client_id parameter not matching with client from JWT token")
-	case len(claims.Audience) != 1 || !slices.Contains(s.ownAudiences(), claims.Audience[0]):
+	case len(claims.Audience) > 1:
+		return failed("Multiple audiences not allowed")
+	case len(claims.Audience) == 0 || !slices.Contains(s.ownAudiences(), claims.Audience[0]):
 		return failed("Invalid token audience")
 	case claims.ID == "":
-		return failed("Missing ID on the token")
+		return failed("Token jti claim is required")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

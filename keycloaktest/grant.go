@@ -244,11 +244,10 @@ func isPKCE(s string) bool {
 }
 
 func (s *Server) byRefreshToken(client Client, r *http.Request) (grant, *refusal) {
-	token := r.PostForm.Get("refresh_token")
-	if token == "" {
+	if !r.PostForm.Has("refresh_token") { // an empty one is an invalid one
 		return grant{}, badRequest("invalid_request", "No refresh token")
 	}
-	claims, refused := s.checkRefreshToken(client, token)
+	claims, refused := s.checkRefreshToken(client, r.PostForm.Get("refresh_token"))
 	if refused != nil {
 		return grant{}, refused
 	}

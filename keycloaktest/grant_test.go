@@ -62,6 +62,7 @@ func TestTokenEndpointRefuses(t *testing.T) {
 		{"no code", form{"grant_type": "authorization_code"}, 400, "invalid_request", "Missing parameter: code"},
 		{"bad code", form{"grant_type": "authorization_code", "code": "x"}, 400, "invalid_grant", "Code not valid"},
 		{"no refresh token", form{"grant_type": "refresh_token"}, 400, "invalid_request", "No refresh token"},
+		{"empty refresh token", form{"grant_type": "refresh_token", "refresh_token": ""}, 400, "invalid_grant", "Invalid refresh token"},
 		{
 			"garbage as refresh token", form{"grant_type": "refresh_token", "refresh_token": "x"},
 			400, "invalid_grant", "Invalid refresh token",
@@ -262,13 +263,13 @@ func TestPrivateKeyJWT(t *testing.T) {
 	}{
 		{"good", func(jwt.MapClaims) {}, 200, "access_token"},
 		{"token endpoint as audience", func(c jwt.MapClaims) { c["aud"] = s.Issuer() + "/protocol/openid-connect/token" }, 200, "access_token"},
-		{"another issuer", func(c jwt.MapClaims) { c["iss"] = "x" }, 400, "Issuer mismatch"},
+		{"another issuer", func(c jwt.MapClaims) { c["iss"] = "x" }, 401, "invalid_client"},
 		{"another client", func(c jwt.MapClaims) { c["iss"], c["sub"] = "orders-api", "orders-api" }, 401, "invalid_client"},
 		{"another audience", func(c jwt.MapClaims) { c["aud"] = "x" }, 400, "Invalid token audience"},
-		{"two audiences", func(c jwt.MapClaims) { c["aud"] = []string{s.Issuer(), "x"} }, 400, "Invalid token audience"},
-		{"no end", func(c jwt.MapClaims) { delete(c, "exp") }, 400, "failed validation"},
+		{"two audiences", func(c jwt.MapClaims) { c["aud"] = []string{s.Issuer(), "x"} }, 400, "Multiple audiences not allowed"},
+		{"no end", func(c jwt.MapClaims) { delete(c, "exp") }, 400, "Token exp claim is required"},
 		{"expired", func(c jwt.MapClaims) { c["exp"] = 1 }, 400, "Token is not active"},
-		{"no ID", func(c jwt.MapClaims) { delete(c, "jti") }, 400, "Missing ID"},
+		{"no ID", func(c jwt.MapClaims) { delete(c, "jti") }, 400, "Token jti claim is required"},
 	}
 	send := func(t *testing.T, assertion string) answer {
 		return post(t, s, "/token", form{

@@ -14,7 +14,10 @@ import (
 func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 	client, refused := s.authenticate(r)
 	if refused != nil {
-		unauthorized("invalid_client", "Client authentication failed.").write(w)
+		if refused.code == "unauthorized_client" { // a wrong secret has words of its own here
+			refused = unauthorized("invalid_client", "Client authentication failed.")
+		}
+		refused.write(w)
 		return
 	}
 	if client.Public {
@@ -25,24 +28,64 @@ func (s *Server) serveIntrospection(w http.ResponseWriter, r *http.Request) {
 		badRequest("invalid_request", "duplicated parameter").write(w)
 		return
 	}
-	token := r.PostForm.Get("token")
-	if token == "" {
+	if !r.PostForm.Has("token") { // an empty one is merely inactive
 		badRequest("invalid_request", "Token not provided.").write(w)
 		return
 	}
+	look, known := introspectors[r.PostForm.Get("token_type_hint")]
+	if !known {
+		badRequest("invalid_request", "Unsupported token type.").write(w)
+		return
+	}
 	w.Header().Set("Cache-Control", "no-cache")
-	claims, err := s.verify(token)
+	claims, err := look(s, r.PostForm.Get("token"))
 	if err != nil {
 		writeInactive(w)
 		return
 	}
-	claims = s.complete(claims)
 	// Since 26.6.2 (CVE-2026-37979): not about tokens for others, and nothing tells this from an expired one.
 	if !slices.Contains(audience(claims), client.ID) {
 		writeInactive(w)
 		return
 	}
 	writeJSON(w, http.StatusOK, describe(claims))
+}
+
+// introspectors look at a token, by its hint. Against RFC 7662 §2.1 Keycloak looks no further than the hint: with
+// refresh_token an access token is inactive, and only then a refresh token is active.
+var introspectors = map[string]func(*Server, string) (*object, error){
+	"":              (*Server).introspectSigned,
+	"access_token":  (*Server).introspectSigned,
+	"refresh_token": (*Server).introspectRefresh,
+}
+
+// introspectSigned is about access tokens and, as nothing but typ tells them apart, ID tokens.
+func (s *Server) introspectSigned(token string) (*object, error) {
+	claims, err := s.verify(token)
+	if err != nil {
+		return nil, err
+	}
+	return s.complete(claims), nil
+}
+
+// introspectRefresh tells of a refresh token what the access token says that it is good for.
+func (s *Server) introspectRefresh(token string) (*object, error) {
+	claims, err := s.readRefreshToken(token)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkLive(claims); err != nil {
+		return nil, err
+	}
+	t := s.newToken(accessToken)
+	t.client, t.bare, t.sid = s.clients[claims.text("azp")], false, claims.text("sid")
+	t.user, _ = s.userByID(claims.text("sub"))
+	whole := t.issue()
+	for _, name := range claims.names {
+		whole.set(name, claims.values[name])
+	}
+	whole.set("aud", append([]string{s.issuer}, audienceOf(t.client, t.user)...))
+	return whole, nil
 }
 
 func writeInactive(w http.ResponseWriter) {
@@ -102,16 +145,24 @@ func (s *Server) verify(token string) (*object, error) {
 	if err != nil {
 		return nil, err
 	}
-	if claims.number("iat") < s.notBefore() || s.isRevoked(claims.text("jti")) {
-		return nil, errRevoked
-	}
-	if sid := claims.text("sid"); sid != "" && s.sessionEnded(sid, claims.text("azp")) {
-		return nil, errSessionEnded
-	}
-	if user, known := s.userByID(claims.text("sub")); known && user.Disabled {
-		return nil, errUserDisabled
+	if err := s.checkLive(claims); err != nil {
+		return nil, err
 	}
 	return claims, nil
+}
+
+// checkLive is about all that can end a token before its time.
+func (s *Server) checkLive(claims *object) error {
+	if claims.number("iat") < s.notBefore() || s.isRevoked(claims.text("jti")) {
+		return errRevoked
+	}
+	if sid := claims.text("sid"); sid != "" && s.sessionEnded(sid, claims.text("azp")) {
+		return errSessionEnded
+	}
+	if user, known := s.userByID(claims.text("sub")); known && user.Disabled {
+		return errUserDisabled
+	}
+	return nil
 }
 
 // signed takes a token that one of the realm's keys signed.
@@ -173,8 +224,12 @@ func (s *Server) serveUserInfo(w http.ResponseWriter, r *http.Request) {
 		s.refuseUserInfo(w, unauthorized("invalid_token", "user_session_not_found"))
 		return
 	}
-	if err != nil || claims.text("typ") != string(accessToken) || s.isLight(claims) {
+	if err != nil || claims.text("typ") != string(accessToken) {
 		s.refuseUserInfo(w, unauthorized("invalid_token", "Token verification failed"))
+		return
+	}
+	if s.isLight(claims) {
+		s.refuseUserInfo(w, unauthorized("invalid_token", "Lightweight access token not allowed for userinfo endpoint"))
 		return
 	}
 	if !s.allowOrigin(w, r, s.clients[claims.text("azp")]) {

@@ -67,7 +67,17 @@ func TestIntrospectionRefuses(t *testing.T) {
 			"public client", form{"client_id": "spa", "token": "x"},
 			403, `{"error":"invalid_request","error_description":"Client not allowed."}`,
 		},
+		{
+			"unknown client", form{"client_id": "nobody", "client_secret": "x", "token": "x"},
+			401, `{"error":"invalid_client","error_description":"Invalid client or Invalid client credentials"}`,
+		},
 		{"no token", form{"x": "y"}, 400, `{"error":"invalid_request","error_description":"Token not provided."}`},
+		{"empty token", form{"token": ""}, 200, `{"active":false}`},
+		{
+			"unknown hint", form{"token": "x", "token_type_hint": "y"},
+			400, `{"error":"invalid_request","error_description":"Unsupported token type."}`,
+		},
+		{"refresh token's hint", form{"token": s.Token(), "token_type_hint": "refresh_token"}, 200, `{"active":false}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -131,7 +131,9 @@ func (s *Server) mint(t *Token) (string, error) {
 	claims.sortBy(claimOrder)
 	if t.lightweight {
 		s.remember(claims.text("jti"), claims)
-		claims = claims.only(func(name string) bool { return named[name] || slices.Contains(lightClaims, name) })
+		claims = claims.only(func(name string) bool {
+			return named[name] || slices.Contains(lightClaims, name) || name == "sub" && t.host != "" // a service account's
+		})
 	}
 	return t.compact(claims)
 }
