@@ -117,7 +117,7 @@ func TestDiscoveryDocumentIsJudged(t *testing.T) {
 		{"keys in a file", func(d map[string]any) { d["jwks_uri"] = "file:///etc/passwd" }, "not the realm's own host"},
 		{"keys behind credentials", func(d map[string]any) { d["jwks_uri"] = "http://user:pass@127.0.0.1/keys" }, "not a usable address"},
 		{"keys at no address", func(d map[string]any) { d["jwks_uri"] = "::" }, "not a usable address"},
-		{"no keys", func(d map[string]any) { delete(d, "jwks_uri") }, "no jwks_uri"},
+		{"no keys", func(d map[string]any) { delete(d, "jwks_uri") }, "jwks_uri: it is not there"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

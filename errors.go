@@ -21,60 +21,70 @@ type Code string
 
 // The codes. README.md says what each means to a client.
 const (
-	CodeMissingHeader       Code = "missing_header"
-	CodeInvalidHeaderFormat Code = "invalid_header_format"
-	CodeMalformedToken      Code = "malformed_token"
-	CodeInvalidSignature    Code = "invalid_signature"
-	CodeInvalidAlgorithm    Code = "invalid_algorithm"
-	CodeUnknownKID          Code = "unknown_kid"
-	CodeTokenExpired        Code = "token_expired"
-	CodeTokenNotYetValid    Code = "token_not_yet_valid"
-	CodeInvalidClaims       Code = "invalid_claims"
-	CodeMissingClaim        Code = "missing_claim"
-	CodeInvalidTokenType    Code = "invalid_token_type"
-	CodeTokenInactive       Code = "token_inactive"
-	CodeNotAuthenticated    Code = "not_authenticated"
-	CodeMissingRoles        Code = "missing_roles"
-	CodeMissingGroups       Code = "missing_groups"
-	CodeMissingScope        Code = "missing_scope"
-	CodeForbidden           Code = "forbidden"
-	CodeTokenRefreshFailed  Code = "token_refresh_failed"
-	CodeConnection          Code = "keycloak_connection_error"
-	CodeIntrospection       Code = "introspection_service_error"
-	CodeCertVerify          Code = "cert_verify_failed"
-	CodeCertExpired         Code = "cert_expired"
-	CodeCertUntrusted       Code = "cert_untrusted"
-	CodeHostnameMismatch    Code = "hostname_mismatch"
-	CodeConfig              Code = "keycloak_config_error"
+	CodeMissingHeader        Code = "missing_header"
+	CodeInvalidHeaderFormat  Code = "invalid_header_format"
+	CodeMalformedToken       Code = "malformed_token"
+	CodeInvalidSignature     Code = "invalid_signature"
+	CodeInvalidAlgorithm     Code = "invalid_algorithm"
+	CodeUnknownKID           Code = "unknown_kid"
+	CodeTokenExpired         Code = "token_expired"
+	CodeTokenNotYetValid     Code = "token_not_yet_valid"
+	CodeInvalidClaims        Code = "invalid_claims"
+	CodeMissingClaim         Code = "missing_claim"
+	CodeInvalidTokenType     Code = "invalid_token_type"
+	CodeTokenInactive        Code = "token_inactive"
+	CodeNotAuthenticated     Code = "not_authenticated"
+	CodeMissingRoles         Code = "missing_roles"
+	CodeMissingGroups        Code = "missing_groups"
+	CodeMissingScope         Code = "missing_scope"
+	CodeForbidden            Code = "forbidden"
+	CodeTokenRefreshFailed   Code = "token_refresh_failed"
+	CodeInvalidRequest       Code = "invalid_request"
+	CodeCrossSite            Code = "cross_site_request"
+	CodeMethodNotAllowed     Code = "method_not_allowed"
+	CodeRequestTooLarge      Code = "request_too_large"
+	CodeUnsupportedMediaType Code = "unsupported_media_type"
+	CodeConnection           Code = "keycloak_connection_error"
+	CodeIntrospection        Code = "introspection_service_error"
+	CodeCertVerify           Code = "cert_verify_failed"
+	CodeCertExpired          Code = "cert_expired"
+	CodeCertUntrusted        Code = "cert_untrusted"
+	CodeHostnameMismatch     Code = "hostname_mismatch"
+	CodeConfig               Code = "keycloak_config_error"
 )
 
 // Sentinels, to be matched with errors.Is: they compare by code.
 var (
-	ErrMissingHeader       = &Error{Code: CodeMissingHeader}
-	ErrInvalidHeaderFormat = &Error{Code: CodeInvalidHeaderFormat}
-	ErrMalformedToken      = &Error{Code: CodeMalformedToken}
-	ErrInvalidSignature    = &Error{Code: CodeInvalidSignature}
-	ErrInvalidAlgorithm    = &Error{Code: CodeInvalidAlgorithm}
-	ErrUnknownKID          = &Error{Code: CodeUnknownKID}
-	ErrTokenExpired        = &Error{Code: CodeTokenExpired}
-	ErrTokenNotYetValid    = &Error{Code: CodeTokenNotYetValid}
-	ErrInvalidClaims       = &Error{Code: CodeInvalidClaims}
-	ErrMissingClaim        = &Error{Code: CodeMissingClaim}
-	ErrInvalidTokenType    = &Error{Code: CodeInvalidTokenType}
-	ErrTokenInactive       = &Error{Code: CodeTokenInactive}
-	ErrNotAuthenticated    = &Error{Code: CodeNotAuthenticated}
-	ErrMissingRoles        = &Error{Code: CodeMissingRoles}
-	ErrMissingGroups       = &Error{Code: CodeMissingGroups}
-	ErrMissingScope        = &Error{Code: CodeMissingScope}
-	ErrForbidden           = &Error{Code: CodeForbidden}
-	ErrTokenRefreshFailed  = &Error{Code: CodeTokenRefreshFailed}
-	ErrConnection          = &Error{Code: CodeConnection}
-	ErrIntrospection       = &Error{Code: CodeIntrospection}
-	ErrCertVerify          = &Error{Code: CodeCertVerify}
-	ErrCertExpired         = &Error{Code: CodeCertExpired}
-	ErrCertUntrusted       = &Error{Code: CodeCertUntrusted}
-	ErrHostnameMismatch    = &Error{Code: CodeHostnameMismatch}
-	ErrConfig              = &Error{Code: CodeConfig}
+	ErrMissingHeader        = &Error{Code: CodeMissingHeader}
+	ErrInvalidHeaderFormat  = &Error{Code: CodeInvalidHeaderFormat}
+	ErrMalformedToken       = &Error{Code: CodeMalformedToken}
+	ErrInvalidSignature     = &Error{Code: CodeInvalidSignature}
+	ErrInvalidAlgorithm     = &Error{Code: CodeInvalidAlgorithm}
+	ErrUnknownKID           = &Error{Code: CodeUnknownKID}
+	ErrTokenExpired         = &Error{Code: CodeTokenExpired}
+	ErrTokenNotYetValid     = &Error{Code: CodeTokenNotYetValid}
+	ErrInvalidClaims        = &Error{Code: CodeInvalidClaims}
+	ErrMissingClaim         = &Error{Code: CodeMissingClaim}
+	ErrInvalidTokenType     = &Error{Code: CodeInvalidTokenType}
+	ErrTokenInactive        = &Error{Code: CodeTokenInactive}
+	ErrNotAuthenticated     = &Error{Code: CodeNotAuthenticated}
+	ErrMissingRoles         = &Error{Code: CodeMissingRoles}
+	ErrMissingGroups        = &Error{Code: CodeMissingGroups}
+	ErrMissingScope         = &Error{Code: CodeMissingScope}
+	ErrForbidden            = &Error{Code: CodeForbidden}
+	ErrTokenRefreshFailed   = &Error{Code: CodeTokenRefreshFailed}
+	ErrInvalidRequest       = &Error{Code: CodeInvalidRequest}
+	ErrCrossSite            = &Error{Code: CodeCrossSite}
+	ErrMethodNotAllowed     = &Error{Code: CodeMethodNotAllowed}
+	ErrRequestTooLarge      = &Error{Code: CodeRequestTooLarge}
+	ErrUnsupportedMediaType = &Error{Code: CodeUnsupportedMediaType}
+	ErrConnection           = &Error{Code: CodeConnection}
+	ErrIntrospection        = &Error{Code: CodeIntrospection}
+	ErrCertVerify           = &Error{Code: CodeCertVerify}
+	ErrCertExpired          = &Error{Code: CodeCertExpired}
+	ErrCertUntrusted        = &Error{Code: CodeCertUntrusted}
+	ErrHostnameMismatch     = &Error{Code: CodeHostnameMismatch}
+	ErrConfig               = &Error{Code: CodeConfig}
 )
 
 // Error is a refusal. Its answer to the client follows from its code alone; the cause is for logs, and goes to
@@ -127,31 +137,36 @@ const (
 
 // responses is the one table of refusals.
 var responses = map[Code]response{
-	CodeMissingHeader:       {http.StatusUnauthorized, noError, "A bearer token is required."},
-	CodeInvalidHeaderFormat: {http.StatusBadRequest, invalidRequest, "The request must carry exactly one well-formed bearer token."},
-	CodeMalformedToken:      {http.StatusUnauthorized, invalidToken, "The token is malformed."},
-	CodeInvalidSignature:    {http.StatusUnauthorized, invalidToken, "The token's signature is invalid."},
-	CodeInvalidAlgorithm:    {http.StatusUnauthorized, invalidToken, "The token's signature algorithm is not accepted."},
-	CodeUnknownKID:          {http.StatusUnauthorized, invalidToken, "The token was signed with an unknown key."},
-	CodeTokenExpired:        {http.StatusUnauthorized, invalidToken, "The token has expired."},
-	CodeTokenNotYetValid:    {http.StatusUnauthorized, invalidToken, "The token is not valid yet."},
-	CodeInvalidClaims:       {http.StatusUnauthorized, invalidToken, "The token was not issued for this service."},
-	CodeMissingClaim:        {http.StatusUnauthorized, invalidToken, "The token lacks a required claim."},
-	CodeInvalidTokenType:    {http.StatusUnauthorized, invalidToken, "The token is not an access token."},
-	CodeTokenInactive:       {http.StatusUnauthorized, invalidToken, "The token is not active."},
-	CodeNotAuthenticated:    {http.StatusUnauthorized, noError, "Authentication is required."},
-	CodeMissingRoles:        {http.StatusForbidden, insufficientScope, "A required role is missing."},
-	CodeMissingGroups:       {http.StatusForbidden, insufficientScope, "Membership of a required group is missing."},
-	CodeMissingScope:        {http.StatusForbidden, insufficientScope, "A required scope is missing."},
-	CodeForbidden:           {http.StatusForbidden, insufficientScope, "Access is forbidden."},
-	CodeTokenRefreshFailed:  {http.StatusBadRequest, noChallenge, "The refresh token is not valid any more."},
-	CodeConnection:          {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
-	CodeIntrospection:       {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
-	CodeCertVerify:          {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
-	CodeCertExpired:         {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
-	CodeCertUntrusted:       {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
-	CodeHostnameMismatch:    {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
-	CodeConfig:              {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeMissingHeader:        {http.StatusUnauthorized, noError, "A bearer token is required."},
+	CodeInvalidHeaderFormat:  {http.StatusBadRequest, invalidRequest, "The request must carry exactly one well-formed bearer token."},
+	CodeMalformedToken:       {http.StatusUnauthorized, invalidToken, "The token is malformed."},
+	CodeInvalidSignature:     {http.StatusUnauthorized, invalidToken, "The token's signature is invalid."},
+	CodeInvalidAlgorithm:     {http.StatusUnauthorized, invalidToken, "The token's signature algorithm is not accepted."},
+	CodeUnknownKID:           {http.StatusUnauthorized, invalidToken, "The token was signed with an unknown key."},
+	CodeTokenExpired:         {http.StatusUnauthorized, invalidToken, "The token has expired."},
+	CodeTokenNotYetValid:     {http.StatusUnauthorized, invalidToken, "The token is not valid yet."},
+	CodeInvalidClaims:        {http.StatusUnauthorized, invalidToken, "The token was not issued for this service."},
+	CodeMissingClaim:         {http.StatusUnauthorized, invalidToken, "The token lacks a required claim."},
+	CodeInvalidTokenType:     {http.StatusUnauthorized, invalidToken, "The token is not an access token."},
+	CodeTokenInactive:        {http.StatusUnauthorized, invalidToken, "The token is not active."},
+	CodeNotAuthenticated:     {http.StatusUnauthorized, noError, "Authentication is required."},
+	CodeMissingRoles:         {http.StatusForbidden, insufficientScope, "A required role is missing."},
+	CodeMissingGroups:        {http.StatusForbidden, insufficientScope, "Membership of a required group is missing."},
+	CodeMissingScope:         {http.StatusForbidden, insufficientScope, "A required scope is missing."},
+	CodeForbidden:            {http.StatusForbidden, insufficientScope, "Access is forbidden."},
+	CodeTokenRefreshFailed:   {http.StatusBadRequest, noChallenge, "The refresh token is not valid any more."},
+	CodeInvalidRequest:       {http.StatusBadRequest, noChallenge, "The request must carry exactly one refresh token."},
+	CodeCrossSite:            {http.StatusForbidden, noChallenge, "Requests from other sites are not accepted."},
+	CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, noChallenge, "The method must be POST."},
+	CodeRequestTooLarge:      {http.StatusRequestEntityTooLarge, noChallenge, "The request is too large."},
+	CodeUnsupportedMediaType: {http.StatusUnsupportedMediaType, noChallenge, "The body must be JSON or a form."},
+	CodeConnection:           {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeIntrospection:        {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeCertVerify:           {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeCertExpired:          {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeCertUntrusted:        {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeHostnameMismatch:     {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
+	CodeConfig:               {http.StatusServiceUnavailable, noChallenge, "The authentication service is unavailable."},
 }
 
 // Codes lists all codes, sorted.

@@ -37,8 +37,9 @@ func TokenFromQuery(name string) TokenExtractor {
 // it in Request.PostForm.
 func TokenFromForm() TokenExtractor {
 	return func(r *http.Request) (string, error) {
-		mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if err != nil || mediaType != "application/x-www-form-urlencoded" || r.Method == http.MethodGet || r.Method == http.MethodHead {
+		// Of a content type that cannot be parsed there is no media type either.
+		mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+		if mediaType != "application/x-www-form-urlencoded" || r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return "", nil
 		}
 		if err := r.ParseForm(); err != nil {

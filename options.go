@@ -12,8 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gin-gonic/gin"
-
+	"github.com/c0mpiler/ginkeycloak/internal/keycloak"
 	"github.com/c0mpiler/ginkeycloak/internal/token"
 )
 
@@ -53,12 +52,19 @@ type config struct {
 	realm                    string
 	clientID                 string
 	clientSecret             secret
+	secretInBody             bool
+	clientKey                []byte
+	credentials              keycloak.Credentials
 	issuers                  []string
 	audience                 []string
 	authorizedParties        []string
 	algorithms               []string
 	leeway                   time.Duration
 	jwksURL                  string
+	introspectionURL         string
+	tokenURL                 string
+	introspection            introspectionConfig
+	refresh                  refreshConfig
 	connectTimeout           time.Duration
 	readTimeout              time.Duration
 	httpClient               *http.Client
@@ -73,14 +79,15 @@ type config struct {
 	errorDetails             bool
 	logger                   *slog.Logger
 	now                      func() time.Time
-	mistakes                 []error // seen while recording
+	given                    map[string]bool // options with a string that were used
+	mistakes                 []error         // seen while recording
 	realmAddress, realmInner *url.URL
-	public                   map[string]bool // "GET /health", or "/health" for any method
+	public                   map[route]bool
 }
 
 // secret holds a value that no way of printing a struct may show: fmt does not call methods of unexported
 // fields, but it prints no more of a function than its address.
-type secret func() string
+type secret = func() string
 
 func newSecret(s string) secret { return func() string { return s } }
 
@@ -112,6 +119,21 @@ func WithClientID(id string) Option {
 // a token does not. It is never printed. Default: none, a public client.
 func WithClientSecret(value string) Option {
 	return func(c *config) { c.clientSecret = newSecret(value) }
+}
+
+// WithClientSecretPost sends the client secret in the body of a request (client_secret_post) and not in its header
+// (client_secret_basic), for a client that Keycloak is told to accept only so (RFC 6749 §2.3.1).
+func WithClientSecretPost() Option { return func(c *config) { c.secretInBody = true } }
+
+// WithClientKey authenticates the client by a signature instead of a secret (private_key_jwt, RFC 7523). key is a
+// private RSA, EC or Ed25519 key as PEM, or as JSON Web Key, whose kid and alg are then used.
+func WithClientKey(key []byte) Option {
+	return func(c *config) {
+		if len(key) == 0 {
+			c.mistake("WithClientKey", nil, "it is empty: is an environment variable missing?")
+		}
+		c.clientKey = key
+	}
 }
 
 // WithIssuer accepts tokens with any of these issuers (the iss claim), compared byte for byte. All must be names
@@ -154,6 +176,17 @@ func WithLeeway(d time.Duration) Option { return func(c *config) { c.leeway = d 
 // which is then not fetched.
 func WithJWKSURL(address string) Option {
 	return func(c *config) { c.text("WithJWKSURL", &c.jwksURL, address) }
+}
+
+// WithIntrospectionURL sets the address of the introspection endpoint, on any host, instead of the one in the
+// discovery document.
+func WithIntrospectionURL(address string) Option {
+	return func(c *config) { c.text("WithIntrospectionURL", &c.introspectionURL, address) }
+}
+
+// WithTokenURL sets the address of the token endpoint, on any host, instead of the one in the discovery document.
+func WithTokenURL(address string) Option {
+	return func(c *config) { c.text("WithTokenURL", &c.tokenURL, address) }
 }
 
 // WithTimeouts sets how long connecting to Keycloak may take, the TLS handshake included, and how long waiting
@@ -206,6 +239,9 @@ func WithCORSPreflight(allow bool) Option { return func(c *config) { c.corsPrefl
 // (RFC 6750 §2). It can be repeated; places add up. Default: the header only.
 func WithTokenExtractor(places ...TokenExtractor) Option {
 	return func(c *config) {
+		if len(places) == 0 {
+			c.mistake("WithTokenExtractor", nil, "no extractor is given")
+		}
 		for _, place := range places {
 			if place == nil {
 				c.mistake("WithTokenExtractor", nil, "an extractor is nil")
@@ -252,9 +288,13 @@ func record[T any](c *config, option string, to *T, value T, isNil bool) {
 
 // text sets a string that must not be empty when it is given.
 func (c *config) text(option string, to *string, value string) {
-	if value == "" {
+	switch {
+	case value == "":
 		c.mistake(option, nil, "it is empty: is an environment variable missing?")
+	case strings.TrimSpace(value) != value:
+		c.mistake(option, nil, "it has white space around it, as a value read from a file may")
 	}
+	c.given[option] = true
 	*to = value
 }
 
@@ -263,12 +303,14 @@ func (c *config) list(option string, to *[]string, values []string) {
 	if len(values) == 0 || slices.Contains(values, "") {
 		c.mistake(option, nil, "it is empty, or one of its values is: is an environment variable missing?")
 	}
+	c.given[option] = true
 	*to = append(*to, values...)
 }
 
 // newConfig applies the options and judges what they recorded, all of it, so that one run shows every mistake.
 func newConfig(opts []Option) (*config, error) {
 	c := &config{
+		given:          make(map[string]bool),
 		clientSecret:   newSecret(""),
 		leeway:         defaultLeeway,
 		connectTimeout: defaultTimeout,
@@ -277,6 +319,7 @@ func newConfig(opts []Option) (*config, error) {
 		maxStale:       defaultMaxStale,
 		logger:         slog.Default(),
 		now:            time.Now,
+		refresh:        refreshConfig{replay: defaultReplay},
 	}
 	for _, opt := range opts {
 		if opt == nil {
@@ -287,6 +330,7 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	c.judgeAddresses()
 	c.judgePolicy()
+	c.judgeClient()
 	c.judgeNetwork()
 	c.judgeRoutes()
 	return c, errors.Join(c.mistakes...)
@@ -297,57 +341,79 @@ func (c *config) judgeAddresses() {
 	server := c.address("WithServerURL", c.serverURL)
 	inner := c.address("WithInternalURL", c.internalURL)
 	c.address("WithJWKSURL", c.jwksURL)
-	for _, issuer := range c.issuers {
-		c.judgeIssuer(issuer)
-	}
+	c.address("WithIntrospectionURL", c.introspectionURL)
+	c.address("WithTokenURL", c.tokenURL)
+	first := c.judgeIssuers()
 	switch {
 	case strings.ContainsAny(c.realm, "/?#%\\") || c.realm == "." || c.realm == "..":
 		c.mistake("WithRealm", c.realm, "it is not the name of a realm, but looks like a part of an address")
 		return
-	case c.serverURL == "" && len(c.issuers) == 0:
-		c.mistake("WithServerURL", nil, "set it together with WithRealm, or set WithIssuer")
+	case server != nil && strings.Contains(server.Path+"/", "/realms/"):
+		c.mistake("WithServerURL", c.serverURL, "it has the realm in it: end it before /realms, and name the realm with WithRealm")
 		return
-	case c.serverURL != "" && c.realm == "":
+	case c.given["WithServerURL"] && !c.given["WithRealm"]:
 		c.mistake("WithRealm", nil, "set it, a server has many realms")
+		return
+	case !c.given["WithServerURL"] && !c.given["WithIssuer"]:
+		c.mistake("WithServerURL", nil, "set it together with WithRealm, or set WithIssuer")
 		return
 	}
 
-	if server != nil {
-		c.realmAddress = server.JoinPath("realms", c.realm)
-	} else {
-		c.realmAddress = c.address("WithIssuer", c.issuers[0])
+	c.realmAddress = first
+	if c.given["WithServerURL"] {
+		c.realmAddress = nil
+		if server != nil && c.realm != "" {
+			server.Path += "/realms/" + c.realm
+			c.realmAddress = server
+		}
 	}
-	if c.realmAddress != nil && len(c.issuers) == 0 {
+	if c.realmAddress == nil {
+		return // for a reason that has been told
+	}
+	if len(c.issuers) == 0 {
 		c.issuers = []string{c.realmAddress.String()}
 	}
-	if c.realmAddress != nil && c.realm == "" {
+	if c.realm == "" {
 		c.realm = path.Base("/" + c.realmAddress.Path) // for challenges
 	}
-	if c.realmAddress != nil && inner != nil {
-		c.realmInner = internalAddress(c.realmAddress, server, inner)
+	if inner != nil {
+		c.realmInner = internalAddress(c.realmAddress, inner)
 	}
 }
 
-// internalAddress is the realm's address with the server's part replaced by inner. An inner address without a
-// path keeps the public one's.
-func internalAddress(realm, server, inner *url.URL) *url.URL {
+// internalAddress is the realm's address with what comes before /realms replaced by inner. An inner address without
+// a path keeps the public one's.
+func internalAddress(realm, inner *url.URL) *url.URL {
 	u := *realm
 	u.Scheme, u.Host = inner.Scheme, inner.Host
-	if inner.Path != "" && server != nil {
-		u.Path = inner.Path + strings.TrimPrefix(realm.Path, server.Path)
+	if inner.Path != "" {
+		u.Path = inner.Path + realm.Path[max(strings.LastIndex(realm.Path, "/realms/"), 0):]
 	}
 	return &u
 }
 
-// judgeIssuer refuses an issuer that is another realm: one issuer, one key set.
-func (c *config) judgeIssuer(issuer string) {
-	u := c.address("WithIssuer", issuer)
-	if u == nil || c.realm == "" {
-		return
+// judgeIssuers refuses issuers of another realm, since one issuer has one key set, and returns the first address.
+func (c *config) judgeIssuers() (first *url.URL) {
+	realm := c.realm
+	for _, issuer := range c.issuers {
+		u := c.address("WithIssuer", issuer)
+		if u == nil {
+			continue
+		}
+		if first == nil {
+			first = u
+		}
+		_, name, ok := strings.Cut(u.Path, "/realms/")
+		if ok && realm == "" {
+			realm = name
+		}
+		if ok && name != realm {
+			c.mistake("WithIssuer", issuer, fmt.Sprintf("it is not realm %q: all issuers must be names of one realm", realm))
+		} else if ok && strings.HasSuffix(issuer, "/") {
+			c.mistake("WithIssuer", issuer, "it ends with a slash, which Keycloak's issuers do not, and they are compared byte for byte")
+		}
 	}
-	if _, name, ok := strings.Cut(u.Path, "/realms/"); ok && name != c.realm {
-		c.mistake("WithIssuer", issuer, fmt.Sprintf("it is not realm %q: all issuers must be names of one realm", c.realm))
-	}
+	return first
 }
 
 // address parses an address given to option; it returns nil if there is none or it is no good.
@@ -361,14 +427,22 @@ func (c *config) address(option, raw string) *url.URL {
 		// Whatever it is, it may hold a password.
 		c.mistake(option, nil, "it is not an address such as https://sso.example.com, or has credentials in it")
 	case u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "":
-		c.mistake(option, raw, "it is not an absolute http or https address")
+		c.mistake(option, unlessSecret(raw), "it is not an absolute http or https address")
 	case u.RawQuery != "" || u.Fragment != "" || u.ForceQuery:
-		c.mistake(option, raw, "it has a query or a fragment, which do not belong there")
+		c.mistake(option, nil, "it has a query or a fragment, which do not belong there") // and may be a secret
 	default:
 		u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
 		return u
 	}
 	return nil
+}
+
+// unlessSecret returns an address to be shown, but nil if credentials may be in it.
+func unlessSecret(address string) any {
+	if strings.ContainsAny(address, "@?#") {
+		return nil
+	}
+	return address
 }
 
 // judgePolicy judges what decides which tokens are good.
@@ -394,6 +468,38 @@ func (c *config) judgePolicy() {
 	}
 }
 
+// judgeClient judges how this API proves to Keycloak who it is, and what it needs that for.
+func (c *config) judgeClient() {
+	c.credentials = keycloak.Credentials{ClientID: c.clientID, Secret: c.clientSecret, InBody: c.secretInBody}
+	if len(c.clientKey) > 0 {
+		key, err := keycloak.ParseClientKey(c.clientKey)
+		if err != nil {
+			c.mistake("WithClientKey", nil, err.Error())
+			key = new(keycloak.ClientKey) // there is one, so this is no public client
+		}
+		c.credentials.Key = key
+		c.clientKey = nil
+	}
+	if c.credentials.Key != nil && c.clientSecret() != "" {
+		c.mistake("WithClientKey", nil, "it contradicts WithClientSecret, remove one of them")
+	}
+	if c.credentials.Confidential() && c.clientID == "" {
+		c.mistake("WithClientID", nil, "set it, a secret or key is a client's")
+	}
+	if c.introspection.mode != introspectNone && !c.credentials.Confidential() {
+		c.mistake("WithIntrospection", nil, "set WithClientID and WithClientSecret or WithClientKey, Keycloak does not answer public clients")
+	}
+	if ttl := c.introspection.ttl; ttl < 0 || ttl > maxIntrospectionTTL {
+		c.mistake("WithIntrospection", ttl, fmt.Sprintf("the time that tokens are remembered must be from 0 to %v", maxIntrospectionTTL))
+	}
+	if c.introspection.size < 0 || c.introspection.ttl > 0 && c.introspection.size == 0 {
+		c.mistake("WithIntrospection", c.introspection.size, "the number of tokens that are remembered must be positive")
+	}
+	if r := c.refresh.replay; r < 0 || r > maxReplay {
+		c.mistake("WithRefresh", r, fmt.Sprintf("it must be from 0 to %v", maxReplay))
+	}
+}
+
 // judgeNetwork judges how Keycloak is reached and how long its answers are used.
 func (c *config) judgeNetwork() {
 	for _, d := range []time.Duration{c.connectTimeout, c.readTimeout} {
@@ -414,52 +520,20 @@ func (c *config) judgeNetwork() {
 
 // judgeRoutes reads the public routes.
 func (c *config) judgeRoutes() {
-	c.public = make(map[string]bool, len(c.publicRoutes))
-	for _, route := range c.publicRoutes {
-		method, pattern, ok := strings.Cut(route, " ")
+	c.public = make(map[route]bool, len(c.publicRoutes))
+	for _, text := range c.publicRoutes {
+		method, pattern, ok := strings.Cut(text, " ")
 		if !ok {
-			method, pattern = "", route
+			method, pattern = "", text
 		}
-		if route != "" && (!strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " ?#") || method != strings.ToUpper(method)) {
-			c.mistake("WithPublicRoutes", route, `it must be a pattern as registered with Gin, with a method or without: "GET /health", "/docs/*any"`)
+		if text != "" && (!strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " ?#") || ok && !isMethod(method)) {
+			c.mistake("WithPublicRoutes", text, `it must be a pattern as registered with Gin, with a method or without: "GET /health", "/docs/*any"`)
 		}
-		c.public[route] = true
+		c.public[route{method, pattern}] = true
 	}
 }
 
-// isPublic reports whether the route that Gin chose for a request is one of the public ones.
-func (c *config) isPublic(ctx *gin.Context) bool {
-	pattern := ctx.FullPath()
-	if pattern == "" || len(c.public) == 0 {
-		return false
-	}
-	if !c.public[pattern] && !c.public[ctx.Request.Method+" "+pattern] {
-		return false
-	}
-	return !strings.ContainsAny(pattern, ":*") || !hasDotSegment(ctx.Request.URL.Path)
-}
-
-// hasDotSegment reports whether a path has a segment . or .., also where it is escaped once more, or set apart
-// by backslashes as some file servers and proxies allow.
-func hasDotSegment(path string) bool {
-	path = strings.NewReplacer("%2e", ".", "%2E", ".", "%2f", "/", "%2F", "/", "%5c", "/", "%5C", "/", `\`, "/").Replace(path)
-	for segment := range strings.SplitSeq(path, "/") {
-		if segment == "." || segment == ".." {
-			return true
-		}
-	}
-	return false
-}
-
-// CheckRoutes reports public routes that no route of the router has: a typing error that leaves a route
-// protected which should be open. Call it after the last route was registered, with router.Routes().
-func (p *Plugin) CheckRoutes(routes gin.RoutesInfo) error {
-	var errs []error
-	for _, public := range p.cfg.publicRoutes {
-		exists := func(r gin.RouteInfo) bool { return public == r.Path || public == r.Method+" "+r.Path }
-		if !slices.ContainsFunc(routes, exists) {
-			errs = append(errs, &ConfigError{Option: "WithPublicRoutes", Value: public, Reason: "no such route is registered"})
-		}
-	}
-	return errors.Join(errs...)
+// isMethod reports whether s is written like an HTTP method.
+func isMethod(s string) bool {
+	return s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }

@@ -26,6 +26,7 @@ package ginkeycloak
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type Plugin struct {
 	cfg    *config
 	realms map[string]*realm // by issuer; all issuers of a realm share one
 	home   *realm            // the configured one
+	open   *openRoutes
 	closed atomic.Bool
 
 	anonymous *User // stands in a request's context for no user
@@ -50,11 +52,11 @@ func New(opts ...Option) (*Plugin, error) {
 	if err != nil {
 		return nil, err
 	}
-	home := newRealm(cfg)
-	p := &Plugin{cfg: cfg, home: home, realms: make(map[string]*realm, len(cfg.issuers))}
+	p := &Plugin{cfg: cfg, realms: make(map[string]*realm, len(cfg.issuers)), open: newOpenRoutes(cfg.public)}
 	p.anonymous = &User{validatedBy: p}
+	p.home = newRealm(cfg, p)
 	for _, issuer := range cfg.issuers {
-		p.realms[issuer] = home
+		p.realms[issuer] = p.home
 	}
 	if cfg.insecureSkipTLSVerify {
 		cfg.logger.LogAttrs(context.Background(), slog.LevelWarn,
@@ -92,7 +94,7 @@ func (p *Plugin) Middleware() gin.HandlerFunc {
 // passes, with no user in its context. One with a bad token is refused all the same.
 func (p *Plugin) OptionalMiddleware() gin.HandlerFunc {
 	return p.middleware(func(c *gin.Context, err error) {
-		if e, ok := err.(*Error); ok && e.Code == CodeMissingHeader {
+		if errors.Is(err, ErrMissingHeader) {
 			p.admit(c, p.anonymous)
 			return
 		}
@@ -102,7 +104,7 @@ func (p *Plugin) OptionalMiddleware() gin.HandlerFunc {
 
 func (p *Plugin) middleware(fail func(*gin.Context, error)) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if p.cfg.isPublic(c) || p.cfg.corsPreflight && isPreflight(c.Request) {
+		if p.open.has(c) || p.cfg.corsPreflight && isPreflight(c.Request) {
 			return
 		}
 		if user := p.known(c); user != nil && !user.isAnonymous() {
@@ -138,6 +140,10 @@ func (p *Plugin) Authenticate(ctx context.Context, accessToken string) (*User, e
 	if p.closed.Load() {
 		return nil, refusal(CodeConnection, "the plugin was closed")
 	}
+	mode := p.cfg.introspection.mode
+	if mode == introspectEvery || mode == introspectOpaque && !looksLikeJWT(accessToken) {
+		return p.validateByIntrospection(ctx, accessToken)
+	}
 	t, claims, err := readToken(accessToken)
 	if err != nil {
 		return nil, err
@@ -146,10 +152,5 @@ func (p *Plugin) Authenticate(ctx context.Context, accessToken string) (*User, e
 	if err != nil {
 		return nil, err
 	}
-	user, err := home.validate(ctx, t, claims)
-	if err != nil {
-		return nil, err
-	}
-	user.validatedBy = p
-	return user, nil
+	return home.validate(ctx, t, claims, accessToken)
 }

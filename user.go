@@ -42,7 +42,7 @@ type User struct {
 }
 
 // newUser makes a User of claims that have been found good.
-func newUser(c *token.Claims, clientID string) *User {
+func newUser(c *token.Claims, clientID string, by *Plugin) *User {
 	u := &User{
 		Subject:           c.Subject,
 		Username:          c.Username,
@@ -57,6 +57,7 @@ func newUser(c *token.Claims, clientID string) *User {
 		SessionID:         c.SessionID,
 		Scopes:            strings.Fields(c.Scope),
 		ExpiresAt:         c.ExpiresAt.Time(),
+		validatedBy:       by,
 		preferredUsername: c.PreferredUsername,
 		clientID:          clientID,
 		realmRoles:        c.RealmRoles,
@@ -81,13 +82,13 @@ func UserFromClaims(clientID string, claims map[string]any) (*User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ginkeycloak: %w", err)
 	}
-	return newUser(c, clientID), nil
+	return newUser(c, clientID, nil), nil
 }
 
 // HasRole reports whether the user has the role in the realm or in the API's own client (WithClientID). A role
 // of that name in another client does not count.
 func (u *User) HasRole(role string) bool {
-	return u.HasRealmRole(role) || u.clientID != "" && u.HasClientRole(u.clientID, role)
+	return u.HasRealmRole(role) || slices.Contains(u.ownRoles(), role)
 }
 
 // HasRealmRole reports whether the user has the role in the realm.
@@ -113,16 +114,23 @@ func (u *User) HasScope(scope string) bool { return slices.Contains(u.Scopes, sc
 
 // Roles returns the roles that HasRole knows: the realm's and those of the API's own client, each once.
 func (u *User) Roles() []string {
-	roles := slices.Clone(u.realmRoles)
-	if u.clientID == "" {
-		return roles
-	}
-	for _, role := range u.clientRoles.Of(u.clientID) {
-		if !slices.Contains(roles, role) {
-			roles = append(roles, role)
+	var roles []string
+	for _, list := range [][]string{u.realmRoles, u.ownRoles()} {
+		for _, role := range list {
+			if !slices.Contains(roles, role) {
+				roles = append(roles, role)
+			}
 		}
 	}
 	return roles
+}
+
+// ownRoles are the user's roles in the API's own client.
+func (u *User) ownRoles() []string {
+	if u.clientID == "" {
+		return nil
+	}
+	return u.clientRoles.Of(u.clientID)
 }
 
 // RealmRoles returns the user's roles in the realm.

@@ -15,28 +15,35 @@ import (
 
 // realm is everything that belongs to one issuer.
 type realm struct {
-	policy policy
-	client *keycloak.Client
-	keys   *keys.Set
+	policy       *policy
+	client       *keycloak.Client
+	keys         *keys.Set
+	introspector *introspector // nil without WithIntrospection
+	refresher    *refresher
+	newUser      func(*token.Claims) *User
 }
 
 // metadataAge says how many times longer than keys the discovery document is kept: it changes when Keycloak
 // is upgraded or moved.
 const metadataAge = 2
 
-func newRealm(cfg *config) *realm {
+func newRealm(cfg *config, p *Plugin) *realm {
 	client := keycloak.NewClient(keycloak.Config{
-		Realm:          cfg.realmAddress,
-		Internal:       cfg.realmInner,
-		Issuers:        cfg.issuers,
-		KeySetURL:      cfg.jwksURL,
-		HTTPClient:     cfg.httpClient,
-		ConnectTimeout: cfg.connectTimeout,
-		ReadTimeout:    cfg.readTimeout,
-		RootCAs:        cfg.rootCAs,
-		SkipTLSVerify:  cfg.insecureSkipTLSVerify,
-		MetadataTTL:    metadataAge * cfg.keyCache,
-		Now:            cfg.now,
+		Realm:            cfg.realmAddress,
+		Internal:         cfg.realmInner,
+		Issuers:          cfg.issuers,
+		KeySetURL:        cfg.jwksURL,
+		IntrospectionURL: cfg.introspectionURL,
+		TokenURL:         cfg.tokenURL,
+		Credentials:      cfg.credentials,
+		HTTPClient:       cfg.httpClient,
+		ConnectTimeout:   cfg.connectTimeout,
+		ReadTimeout:      cfg.readTimeout,
+		RootCAs:          cfg.rootCAs,
+		SkipTLSVerify:    cfg.insecureSkipTLSVerify,
+		MetadataTTL:      metadataAge * cfg.keyCache,
+		Logger:           cfg.logger,
+		Now:              cfg.now,
 	})
 	set := keys.New(keys.Config{
 		Fetch:      client.KeySet,
@@ -46,15 +53,12 @@ func newRealm(cfg *config) *realm {
 		Logger:     cfg.logger,
 		Now:        cfg.now,
 	})
-	return &realm{client: client, keys: set, policy: policy{
-		clientID:          cfg.clientID,
-		audience:          cfg.audience,
-		anyAudience:       cfg.insecureSkipAudience,
-		authorizedParties: cfg.authorizedParties,
-		algorithms:        cfg.algorithms,
-		leeway:            cfg.leeway,
-		now:               cfg.now,
-	}}
+	r := &realm{client: client, keys: set, refresher: newRefresher(cfg, client), policy: newPolicy(cfg)}
+	r.newUser = func(c *token.Claims) *User { return newUser(c, cfg.clientID, p) }
+	if cfg.introspection.mode != introspectNone {
+		r.introspector = newIntrospector(cfg, client, r.policy, r.newUser)
+	}
+	return r
 }
 
 func (r *realm) close() {
@@ -90,12 +94,18 @@ func (p *Plugin) realmOf(claims *token.Claims) (*realm, error) {
 
 // validate judges a token by everything it says before it spends a signature check, or a fetch of keys, on it.
 // Until the signature has proved right, what the token says is only ever used against it.
-func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims) (*User, error) {
+func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims, raw string) (*User, error) {
 	if err := r.policy.judgeHeader(&t.Header); err != nil {
 		return nil, err
 	}
-	if err := r.policy.judgeClaims(claims); err != nil {
+	if err := r.policy.judgeKind(claims); err != nil {
 		return nil, err
+	}
+	incomplete := r.introspector != nil && isLightweight(claims)
+	if !incomplete {
+		if err := r.policy.judgeParties(claims); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.policy.judgeTime(claims); err != nil {
 		return nil, err
@@ -107,18 +117,35 @@ func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims
 	if err := t.Verify(key); err != nil {
 		return nil, tokenError(err)
 	}
-	return newUser(claims, r.policy.clientID), nil
+	if incomplete {
+		return r.introspector.user(ctx, raw)
+	}
+	return r.newUser(claims), nil
 }
 
 // policy says which tokens of a realm are good for this API.
 type policy struct {
 	clientID          string
+	issuers           []string
 	audience          []string
 	anyAudience       bool
 	authorizedParties []string
 	algorithms        []string
 	leeway            time.Duration
 	now               func() time.Time
+}
+
+func newPolicy(cfg *config) *policy {
+	return &policy{
+		clientID:          cfg.clientID,
+		issuers:           cfg.issuers,
+		audience:          cfg.audience,
+		anyAudience:       cfg.insecureSkipAudience,
+		authorizedParties: cfg.authorizedParties,
+		algorithms:        cfg.algorithms,
+		leeway:            cfg.leeway,
+		now:               cfg.now,
+	}
 }
 
 // judgeHeader checks algorithm and type. RFC 8725 §3.11: a JWT of another kind, such as a logout token or a DPoP
@@ -135,36 +162,59 @@ func (p *policy) judgeHeader(h *token.Header) error {
 	return refusal(CodeInvalidTokenType, "typ of the header is neither JWT nor at+jwt")
 }
 
-// judgeClaims checks for whom and as what the token was issued.
-func (p *policy) judgeClaims(c *token.Claims) error {
-	switch {
-	case c.Type != "Bearer":
+// judgeKind checks what the token is.
+func (p *policy) judgeKind(c *token.Claims) error {
+	if c.Type != "Bearer" {
 		// Only this tells an access token of Keycloak from an ID token, which has the same signature and may have
 		// the same audience.
 		return refusal(CodeInvalidTokenType, "typ is not Bearer: this is an ID token, a refresh token or another that is no access token")
-	case c.Subject == "":
-		return refusal(CodeMissingClaim, "sub is missing: does the client have the client scope basic?")
-	case c.Bound:
+	}
+	if c.Bound {
 		// RFC 9449 §6, RFC 8705 §3: without a proof of possession, whoever presents a bound token may have stolen it.
 		return refusal(CodeInvalidClaims, "cnf binds the token to a key, and proof of possession is not supported")
+	}
+	return nil
+}
+
+// judgeParties checks of whom, for whom and to whom the token was issued.
+func (p *policy) judgeParties(c *token.Claims) error {
+	switch {
+	case c.Subject == "":
+		return refusal(CodeMissingClaim, "sub is missing: has the client the client scope basic, or does it use lightweight access tokens, which take WithIntrospection?")
 	case !p.anyAudience && len(c.Audience) == 0:
-		return refusal(CodeMissingClaim, fmt.Sprintf("aud is missing, one of %q is expected: does the client have an audience mapper?", p.audience))
+		return refusal(CodeMissingClaim, fmt.Sprintf("aud is missing, one of %q is expected: has the client an audience mapper?", p.audience))
 	case !p.anyAudience && !intersect(c.Audience, p.audience):
-		return refusal(CodeInvalidClaims, fmt.Sprintf("aud has none of %q: does the client have an audience mapper?", p.audience))
+		return refusal(CodeInvalidClaims, fmt.Sprintf("aud has none of %q: has the client an audience mapper?", p.audience))
 	case len(p.authorizedParties) > 0 && !slices.Contains(p.authorizedParties, c.AuthorizedParty):
 		return refusal(CodeInvalidClaims, fmt.Sprintf("azp is none of the authorized parties %q", p.authorizedParties))
 	}
 	return nil
 }
 
+// judgeAnswer holds the claims of an introspection to all rules for tokens.
+func (p *policy) judgeAnswer(c *token.Claims) error {
+	if !slices.Contains(p.issuers, c.Issuer) {
+		return refusal(CodeInvalidClaims, fmt.Sprintf("iss is none of the accepted issuers %q", p.issuers))
+	}
+	if err := p.judgeKind(c); err != nil {
+		return err
+	}
+	if err := p.judgeParties(c); err != nil {
+		return err
+	}
+	return p.judgeTime(c)
+}
+
 // judgeTime checks the times of RFC 7519 §4.1.4 to §4.1.6. An access token without an end is refused.
 func (p *policy) judgeTime(c *token.Claims) error {
+	if !c.ExpiresAt.Present() {
+		return refusal(CodeMissingClaim, "exp is missing")
+	}
+	if err := p.judgeExpiry(c.ExpiresAt.Time()); err != nil {
+		return err
+	}
 	now := p.now()
 	switch {
-	case !c.ExpiresAt.Present():
-		return refusal(CodeMissingClaim, "exp is missing")
-	case !now.Before(c.ExpiresAt.Time().Add(p.leeway)):
-		return refusal(CodeTokenExpired, "exp has passed")
 	case c.NotBefore.Present() && now.Before(c.NotBefore.Time().Add(-p.leeway)):
 		return refusal(CodeTokenNotYetValid, "nbf is still to come")
 	case c.IssuedAt.Present() && now.Before(c.IssuedAt.Time().Add(-p.leeway)):
@@ -172,6 +222,17 @@ func (p *policy) judgeTime(c *token.Claims) error {
 	}
 	return nil
 }
+
+// judgeExpiry checks exp alone, which is done again whenever a token is recognised.
+func (p *policy) judgeExpiry(exp time.Time) error {
+	if p.remaining(exp) <= 0 {
+		return refusal(CodeTokenExpired, "exp has passed")
+	}
+	return nil
+}
+
+// remaining is how long a token goes on being accepted.
+func (p *policy) remaining(exp time.Time) time.Duration { return exp.Add(p.leeway).Sub(p.now()) }
 
 func intersect(a, b []string) bool {
 	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })
@@ -209,7 +270,7 @@ func connectionCode(err error) Code {
 		return CodeConnection
 	}
 	switch failure.Kind {
-	case keycloak.Misconfigured:
+	case keycloak.Misconfigured, keycloak.CredentialsRefused:
 		return CodeConfig
 	case keycloak.CertificateInvalid:
 		return CodeCertVerify

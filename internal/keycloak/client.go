@@ -8,10 +8,12 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -31,7 +33,10 @@ type Config struct {
 	Internal *url.URL // address of the realm for this process; nil if the same
 	Issuers  []string // issuers that the discovery document may name
 
-	KeySetURL string // used instead of the discovery document's jwks_uri, if set
+	// Addresses used instead of those of the discovery document, if set.
+	KeySetURL, IntrospectionURL, TokenURL string
+
+	Credentials Credentials
 
 	HTTPClient     *http.Client // used as it is but for its redirect rule; nil for one made of what follows
 	ConnectTimeout time.Duration
@@ -40,6 +45,7 @@ type Config struct {
 	SkipTLSVerify  bool
 
 	MetadataTTL time.Duration // how long a discovery document is used before it is fetched again
+	Logger      *slog.Logger
 	Now         func() time.Time
 }
 
@@ -52,6 +58,11 @@ type Client struct {
 	timeout   time.Duration
 	life      context.Context //nolint:containedctx // ends with Close, and with it whatever is under way
 	end       context.CancelFunc
+
+	introspection *endpoint
+	token         *endpoint
+	logout        *endpoint
+	refused       atomic.Bool // our credentials, when they were last used
 
 	flights  singleflight.Group
 	mu       sync.Mutex // guards metadata and loadedAt
@@ -81,6 +92,9 @@ func NewClient(cfg Config) *Client {
 	}
 	client.CheckRedirect = sameOrigin
 	c.http = &client
+	c.introspection = c.newEndpoint("introspection endpoint", "introspection_endpoint", cfg.IntrospectionURL, func(m *Metadata) string { return m.IntrospectionURL })
+	c.token = c.newEndpoint("token endpoint", "token_endpoint", cfg.TokenURL, func(m *Metadata) string { return m.TokenURL })
+	c.logout = c.newEndpoint("logout endpoint", "end_session_endpoint", "", func(m *Metadata) string { return m.EndSessionURL })
 	return c
 }
 
@@ -92,9 +106,9 @@ func (c *Client) Close() {
 	}
 }
 
-// detach returns a context with the values of ctx that does not end with it, but with the client: a call that
+// Detach returns a context with the values of ctx that does not end with it, but with the client: a call that
 // several wait for must not end because the first of them leaves.
-func (c *Client) detach(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c *Client) Detach(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(c.life, cancel)
 	return ctx, func() { stop(); cancel() }
@@ -117,9 +131,12 @@ func newTransport(cfg Config) *http.Transport {
 	}
 }
 
-// sameOrigin follows a redirect only where scheme and host stay the same: whoever can redirect a request to
+// sameOrigin follows a redirect of a GET only where scheme and host stay the same: whoever can redirect a request to
 // a host of his own would otherwise serve us keys of his own.
 func sameOrigin(next *http.Request, via []*http.Request) error {
+	if next.Method != http.MethodGet || via[0].Method != http.MethodGet {
+		return fmt.Errorf("%w, which a form with credentials does not follow", errRedirect)
+	}
 	first := via[0].URL
 	if next.URL.Scheme != first.Scheme || next.URL.Host != first.Host {
 		return fmt.Errorf("%w to another host: %s://%s", errRedirect, next.URL.Scheme, next.URL.Host)

@@ -16,6 +16,7 @@ type Kind int
 const (
 	Unavailable         Kind = iota // not reached, or its answer makes no sense: try again later
 	Misconfigured                   // reached, but not what the configuration promises
+	CredentialsRefused              // our own credentials are not accepted
 	CertificateInvalid              // the certificate does not verify, for a reason not below
 	CertificateExpired              // … because it has expired or is not valid yet
 	CertificateUnknown              // … because its issuer is not trusted
@@ -37,7 +38,7 @@ type Error struct {
 	Err  error
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("fetch %s from %s: %v", e.What, e.URL, e.Err) }
+func (e *Error) Error() string { return fmt.Sprintf("%s at %s: %v", e.What, e.URL, e.Err) }
 
 // Unwrap gives access to the cause.
 func (e *Error) Unwrap() error { return e.Err }

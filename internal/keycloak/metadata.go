@@ -16,8 +16,11 @@ const wellKnown = "/.well-known/openid-configuration"
 
 // Metadata is what a realm says of itself in its discovery document, as far as it is used here.
 type Metadata struct {
-	Issuer    string `json:"issuer"`
-	KeySetURL string `json:"jwks_uri"`
+	Issuer           string `json:"issuer"`
+	KeySetURL        string `json:"jwks_uri"`
+	IntrospectionURL string `json:"introspection_endpoint"`
+	TokenURL         string `json:"token_endpoint"`
+	EndSessionURL    string `json:"end_session_endpoint"`
 }
 
 // Metadata returns the realm's metadata, fetched at most once at a time and then kept for a while. If it
@@ -28,7 +31,7 @@ func (c *Client) Metadata(ctx context.Context) (*Metadata, error) {
 		return held, nil
 	}
 	flight := c.flights.DoChan("metadata", func() (any, error) {
-		ctx, cancel := c.detach(ctx)
+		ctx, cancel := c.Detach(ctx)
 		defer cancel()
 		return c.discover(ctx)
 	})
@@ -69,26 +72,14 @@ func (c *Client) discover(ctx context.Context) (*Metadata, error) {
 	return m, nil
 }
 
-// judge refuses a document of another issuer (OpenID Connect Discovery 1.0 §4.3), and rewrites the endpoints
-// of the right one to addresses that can be asked from here. Besides the issuers of the configuration the
-// document may name the address it was asked under, as a Keycloak without a fixed hostname does; tokens are
-// held to the configured issuers all the same.
+// judge refuses a document of another issuer (OpenID Connect Discovery 1.0 §4.3). Besides the issuers of the
+// configuration it may name the address it was asked under, as a Keycloak without a fixed hostname does; tokens
+// are held to the configured issuers all the same.
 func (c *Client) judge(m *Metadata) error {
 	if !slices.Contains(c.cfg.Issuers, m.Issuer) && m.Issuer != c.base().String() {
 		return fmt.Errorf("its issuer is %.200q, expected %q: make the server URL and the hostname setting of Keycloak agree, or name the issuer with WithIssuer",
 			m.Issuer, c.cfg.Issuers)
 	}
-	if c.cfg.KeySetURL != "" {
-		return nil
-	}
-	if m.KeySetURL == "" {
-		return errors.New("it has no jwks_uri")
-	}
-	address, err := c.reachable(m.KeySetURL)
-	if err != nil {
-		return fmt.Errorf("its jwks_uri: %w", err)
-	}
-	m.KeySetURL = address
 	return nil
 }
 
@@ -124,13 +115,9 @@ func (c *Client) reachable(endpoint string) (string, error) {
 // KeySet fetches the realm's key set (RFC 7517 §5), its keys still undecoded.
 func (c *Client) KeySet(ctx context.Context) ([]jsontext.Value, error) {
 	const what = "key set"
-	address := c.cfg.KeySetURL
-	if address == "" {
-		m, err := c.Metadata(ctx)
-		if err != nil {
-			return nil, err
-		}
-		address = m.KeySetURL
+	address, err := c.keySetURL(ctx)
+	if err != nil {
+		return nil, err
 	}
 	var set struct {
 		Keys []jsontext.Value `json:"keys"`
@@ -143,6 +130,32 @@ func (c *Client) KeySet(ctx context.Context) ([]jsontext.Value, error) {
 		return nil, &Error{Kind: Unavailable, What: what, URL: address, Err: errors.New("it has no keys")}
 	}
 	return set.Keys, nil
+}
+
+// keySetURL finds the address of the key set: the configuration's, or else the discovery document's.
+func (c *Client) keySetURL(ctx context.Context) (string, error) {
+	if c.cfg.KeySetURL != "" {
+		return c.cfg.KeySetURL, nil
+	}
+	m, err := c.Metadata(ctx)
+	if err != nil {
+		return "", err
+	}
+	return c.endpointURL("jwks_uri", m.KeySetURL)
+}
+
+// endpointURL checks and rewrites the address that the discovery document has under name.
+func (c *Client) endpointURL(name, address string) (string, error) {
+	err := errors.New("it is not there")
+	if address != "" {
+		if address, err = c.reachable(address); err == nil {
+			return address, nil
+		}
+	}
+	return "", &Error{
+		Kind: Misconfigured, What: "discovery document", URL: c.base().String() + wellKnown,
+		Err: fmt.Errorf("its %s: %w", name, err),
+	}
 }
 
 // forget makes the next caller discover anew: the endpoint may have moved.

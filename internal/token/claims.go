@@ -22,6 +22,7 @@ type Claims struct {
 	IssuedAt        NumericDate
 	ID              string
 	Type            string
+	TokenType       string // token_type of an introspection (RFC 7662 §2.2)
 	AuthorizedParty string
 	SessionID       string
 	Scope           string
@@ -80,6 +81,8 @@ func (c *Claims) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			return r.strictText(&c.ID)
 		case "typ":
 			return r.strictText(&c.Type)
+		case "token_type":
+			return r.text(&c.TokenType)
 		case "azp":
 			return r.strictText(&c.AuthorizedParty)
 		case "sid":

@@ -1,0 +1,204 @@
+package keycloak
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/sony/gobreaker/v2"
+)
+
+// A breaker opens after so many failures in a row, and lets one request try again after that time. Until then a
+// dead endpoint costs microseconds instead of the time limit.
+const (
+	breakerFailures = 5
+	breakerPause    = 5 * time.Second
+)
+
+// endpoint is an endpoint that takes forms from authenticated clients.
+type endpoint struct {
+	what     string
+	member   string // of the discovery document
+	override string // address from the configuration
+	address  func(*Metadata) string
+	breaker  *gobreaker.CircuitBreaker[answer]
+	last     atomic.Pointer[Error] // the failure that callers are told of while the breaker is open
+}
+
+// answer is what an endpoint said: success, or an error of its own in status 400.
+type answer struct {
+	status int
+	body   []byte
+}
+
+func (c *Client) newEndpoint(what, member, override string, address func(*Metadata) string) *endpoint {
+	e := &endpoint{what: what, member: member, override: override, address: address}
+	e.breaker = gobreaker.NewCircuitBreaker[answer](gobreaker.Settings{
+		Name:          what,
+		Timeout:       breakerPause,
+		ReadyToTrip:   func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerFailures },
+		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) },
+		OnStateChange: c.logBreaker,
+	})
+	return e
+}
+
+// logBreaker tells of an endpoint's trouble once when it begins and once when it ends.
+func (c *Client) logBreaker(what string, from, to gobreaker.State) {
+	switch {
+	case from == gobreaker.StateClosed:
+		c.cfg.Logger.LogAttrs(c.life, slog.LevelWarn, "keycloak: endpoint keeps failing, pausing", slog.String("endpoint", what))
+	case to == gobreaker.StateClosed:
+		c.cfg.Logger.LogAttrs(c.life, slog.LevelInfo, "keycloak: endpoint works again", slog.String("endpoint", what))
+	}
+}
+
+// post sends a form to an endpoint, with the client's credentials. What it returns has status 200, 204 or 400;
+// everything else is an error.
+func (c *Client) post(ctx context.Context, e *endpoint, form url.Values) (answer, error) {
+	got, err := e.breaker.Execute(func() (answer, error) {
+		got, err := c.postOnce(ctx, e, form)
+		if failure, ok := errors.AsType[*Error](err); ok {
+			e.last.Store(failure)
+		}
+		return got, err
+	})
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		if last := e.last.Load(); last != nil {
+			return answer{}, last
+		}
+	}
+	return got, err
+}
+
+func (c *Client) postOnce(ctx context.Context, e *endpoint, form url.Values) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	address, err := c.locate(ctx, e)
+	if err != nil {
+		return answer{}, err
+	}
+	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+	if err := c.cfg.Credentials.authenticate(header, form, c.cfg.Issuers[0], c.cfg.Now()); err != nil {
+		return answer{}, &Error{Kind: Misconfigured, What: e.what, URL: address, Err: err}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return answer{}, &Error{Kind: Misconfigured, What: e.what, URL: address, Err: err}
+	}
+	req.Header = header
+	status, body, err := c.do(req)
+	if err != nil {
+		return answer{}, &Error{Kind: kindOf(err), What: e.what, URL: address, Err: cause(err)}
+	}
+	got := answer{status: status, body: bytes.TrimSpace(body)}
+	return got, c.judgeStatus(e, address, got)
+}
+
+// locate finds the address of an endpoint: the configuration's, or else the discovery document's.
+func (c *Client) locate(ctx context.Context, e *endpoint) (string, error) {
+	if e.override != "" {
+		return e.override, nil
+	}
+	m, err := c.Metadata(ctx)
+	if err != nil {
+		return "", err
+	}
+	return c.endpointURL(e.member, e.address(m))
+}
+
+// judgeStatus sorts answers into those for the caller and failures, by status and by the error codes of RFC 6749
+// §5.2, never by text.
+func (c *Client) judgeStatus(e *endpoint, address string, got answer) error {
+	fail := func(kind Kind, err error) error {
+		return &Error{Kind: kind, What: e.what, URL: address, Err: err}
+	}
+	code := errorCode(got.body)
+	switch {
+	case got.status == http.StatusOK || got.status == http.StatusNoContent:
+		c.noteCredentials(e, true)
+		return nil
+	case got.status == http.StatusUnauthorized || got.status == http.StatusForbidden ||
+		code == "invalid_client" || code == "unauthorized_client":
+		c.noteCredentials(e, false)
+		return fail(CredentialsRefused, fmt.Errorf("client %q: %w", c.cfg.Credentials.ClientID, statusError(got.status)))
+	case got.status == http.StatusBadRequest && code == "invalid_grant":
+		c.noteCredentials(e, true)
+		return nil
+	case got.status >= 500 || got.status == http.StatusTooManyRequests || got.status == http.StatusRequestTimeout:
+		return fail(Unavailable, statusError(got.status))
+	}
+	return fail(Misconfigured, statusError(got.status))
+}
+
+// errorCode is the member error of an error response (RFC 6749 §5.2), or "".
+func errorCode(body []byte) string {
+	var e struct {
+		Code string `json:"error"`
+	}
+	if json.Unmarshal(body, &e) != nil {
+		return ""
+	}
+	return e.Code
+}
+
+// noteCredentials logs once when our own credentials are refused, and once when they are taken again.
+func (c *Client) noteCredentials(e *endpoint, accepted bool) {
+	if c.refused.Swap(!accepted) == !accepted {
+		return
+	}
+	attrs := []slog.Attr{slog.String("client_id", c.cfg.Credentials.ClientID), slog.String("endpoint", e.what)}
+	if accepted {
+		c.cfg.Logger.LogAttrs(c.life, slog.LevelInfo, "keycloak: client credentials are accepted again", attrs...)
+		return
+	}
+	c.cfg.Logger.LogAttrs(c.life, slog.LevelError,
+		"keycloak: CLIENT CREDENTIALS REFUSED: check client ID, secret or key, and how Keycloak wants this client to authenticate", attrs...)
+}
+
+// Introspect asks whether a token is active (RFC 7662 §2.1) and returns the answer's JSON.
+func (c *Client) Introspect(ctx context.Context, token string) ([]byte, error) {
+	e := c.introspection
+	got, err := c.post(ctx, e, url.Values{"token": {token}, "token_type_hint": {"access_token"}})
+	if err != nil {
+		return nil, err
+	}
+	if got.status != http.StatusOK {
+		return nil, &Error{Kind: Misconfigured, What: e.what, URL: e.override, Err: statusError(got.status)}
+	}
+	return got.body, nil
+}
+
+// ErrInvalidGrant means that Keycloak does not take the refresh token, for whatever reason it may have.
+var ErrInvalidGrant = errors.New("invalid_grant")
+
+// Refresh exchanges a refresh token for new tokens (RFC 6749 §6) and returns the answer's JSON.
+func (c *Client) Refresh(ctx context.Context, refreshToken string) ([]byte, error) {
+	got, err := c.post(ctx, c.token, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
+	if err != nil {
+		return nil, err
+	}
+	if got.status != http.StatusOK {
+		return nil, ErrInvalidGrant
+	}
+	return got.body, nil
+}
+
+// Logout ends the session of a refresh token. A session that has ended already is fine.
+func (c *Client) Logout(ctx context.Context, refreshToken string) error {
+	e := c.logout
+	got, err := c.post(ctx, e, url.Values{"refresh_token": {refreshToken}})
+	if err == nil && got.status == http.StatusOK {
+		// Keycloak answers 200 with a page, and logs nobody out, where it does not understand the request.
+		return &Error{Kind: Misconfigured, What: e.what, URL: e.override, Err: statusError(got.status)}
+	}
+	return err
+}

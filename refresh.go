@@ -1,0 +1,323 @@
+package ginkeycloak
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/c0mpiler/ginkeycloak/internal/cache"
+	"github.com/c0mpiler/ginkeycloak/internal/keycloak"
+)
+
+const (
+	defaultReplay = 10 * time.Second
+	maxReplay     = time.Minute
+	replaySize    = 10_000
+
+	maxRefreshBody = 64 << 10
+
+	defaultRefreshPath = "/auth/refresh"
+	defaultLogoutPath  = "/auth/logout"
+	defaultCookie      = "refresh_token"
+)
+
+// TokenSet is what Keycloak gives for a refresh token (RFC 6749 §5.1), under its names. Lifetimes are in seconds.
+type TokenSet struct {
+	AccessToken      string `json:"access_token"`
+	ExpiresIn        int    `json:"expires_in"`
+	RefreshExpiresIn int    `json:"refresh_expires_in"`
+	RefreshToken     string `json:"refresh_token,omitzero"`
+	TokenType        string `json:"token_type"`
+	IDToken          string `json:"id_token,omitzero"`
+	NotBeforePolicy  int    `json:"not-before-policy"`
+	SessionState     string `json:"session_state,omitzero"`
+	Scope            string `json:"scope"`
+}
+
+// String keeps the tokens out of logs.
+func (t TokenSet) String() string { return "TokenSet(not shown)" }
+
+// GoString is String, for %#v.
+func (t TokenSet) GoString() string { return t.String() }
+
+// refreshConfig is what WithRefresh and WithRefreshCookie record.
+type refreshConfig struct {
+	replay time.Duration
+	cookie string // "" for none
+	csrf   *http.CrossOriginProtection
+}
+
+// WithRefresh sets for how long the answer to a refresh token is given again to whoever presents the same one. Where
+// Keycloak takes a refresh token only once, the second of two tabs would otherwise end the session of both. After
+// that, a token used twice is Keycloak's to judge. Default: 10 s; at most 1 min; 0 shares an answer only among
+// requests at the same time.
+func WithRefresh(replay time.Duration) Option { return func(c *config) { c.refresh.replay = replay } }
+
+// WithRefreshCookie keeps the refresh token in a cookie of that name (default refresh_token), out of reach of scripts:
+// HttpOnly, Secure, SameSite=Strict, for the refresh and logout routes only. It is then in no body, neither of a
+// request nor of an answer. Handlers that log a user in set it with SetRefreshCookie. Requests that another site
+// caused are refused with CodeCrossSite, unless their origin is trusted.
+func WithRefreshCookie(name string, trustedOrigins ...string) Option {
+	return func(c *config) {
+		if name == "" {
+			name = defaultCookie
+		}
+		c.refresh.cookie = name
+		c.refresh.csrf = http.NewCrossOriginProtection()
+		for _, origin := range trustedOrigins {
+			if err := c.refresh.csrf.AddTrustedOrigin(origin); err != nil {
+				c.mistake("WithRefreshCookie", origin, "it is not an origin such as https://app.example.com")
+			}
+		}
+	}
+}
+
+// Refresh exchanges a refresh token for new tokens (RFC 6749 §6). Callers with the same token get the same answer
+// from one call. The error is an *Error: CodeTokenRefreshFailed if Keycloak does not take the token.
+func (p *Plugin) Refresh(ctx context.Context, refreshToken string) (*TokenSet, error) {
+	if p.closed.Load() {
+		return nil, refusal(CodeConnection, "the plugin was closed")
+	}
+	if refreshToken == "" {
+		return nil, refusal(CodeInvalidRequest, "no refresh token")
+	}
+	return p.home.refresher.refresh(ctx, refreshToken)
+}
+
+// refresher exchanges refresh tokens, each once.
+type refresher struct {
+	client  *keycloak.Client
+	replay  time.Duration
+	answers *cache.Cache[*TokenSet]
+	flights singleflight.Group
+}
+
+func newRefresher(cfg *config, client *keycloak.Client) *refresher {
+	return &refresher{client: client, replay: cfg.refresh.replay, answers: cache.New[*TokenSet](replaySize, cfg.now)}
+}
+
+func (r *refresher) refresh(ctx context.Context, refreshToken string) (*TokenSet, error) {
+	key := cache.KeyOf(refreshToken)
+	flight := r.flights.DoChan(string(key[:]), func() (result any, err error) {
+		defer recoverInto(&err)
+		if tokens, ok := r.answers.Get(key); ok {
+			return tokens, nil
+		}
+		ctx, cancel := r.client.Detach(ctx)
+		defer cancel()
+		tokens, err := r.exchange(ctx, refreshToken)
+		if err == nil {
+			r.answers.Set(key, tokens, r.replay)
+		}
+		return tokens, err
+	})
+	select {
+	case <-ctx.Done():
+		return nil, &Error{Code: CodeConnection, Err: ctx.Err()}
+	case result := <-flight:
+		if result.Err != nil {
+			return nil, result.Err
+		}
+		tokens := *result.Val.(*TokenSet) // each caller may do with it as he likes
+		return &tokens, nil
+	}
+}
+
+// exchange makes the call.
+func (r *refresher) exchange(ctx context.Context, refreshToken string) (*TokenSet, error) {
+	body, err := r.client.Refresh(ctx, refreshToken)
+	if errors.Is(err, keycloak.ErrInvalidGrant) {
+		return nil, &Error{Code: CodeTokenRefreshFailed, Err: err}
+	}
+	if err != nil {
+		return nil, &Error{Code: connectionCode(err), Err: err}
+	}
+	tokens := new(TokenSet)
+	if err := json.Unmarshal(body, tokens); err != nil || tokens.AccessToken == "" {
+		return nil, refusal(CodeConnection, "the answer of the token endpoint is not the JSON it should be")
+	}
+	return tokens, nil
+}
+
+// RegisterRefreshRoute registers RefreshHandler for POST /auth/refresh, or another path. It is open to requests
+// without an access token, whatever Middleware is in front: an expired one is why it is called.
+func (p *Plugin) RegisterRefreshRoute(r gin.IRoutes, path ...string) {
+	p.registerOpen(r, first(path, defaultRefreshPath), p.RefreshHandler())
+}
+
+// RegisterLogoutRoute registers LogoutHandler for POST /auth/logout, or another path, open like the refresh route.
+func (p *Plugin) RegisterLogoutRoute(r gin.IRoutes, path ...string) {
+	p.registerOpen(r, first(path, defaultLogoutPath), p.LogoutHandler())
+}
+
+func first(values []string, otherwise string) string {
+	if len(values) > 0 {
+		return values[0]
+	}
+	return otherwise
+}
+
+// RefreshHandler answers a POST request with new tokens for its refresh token, which is in the body, as JSON
+// {"refresh_token":"…"} or as a form, or with WithRefreshCookie in the cookie.
+func (p *Plugin) RefreshHandler() gin.HandlerFunc {
+	return p.withRefreshToken(func(c *gin.Context, refreshToken string) {
+		tokens, err := p.Refresh(c.Request.Context(), refreshToken)
+		if err != nil {
+			if errors.Is(err, ErrTokenRefreshFailed) {
+				p.clearRefreshCookie(c)
+			}
+			p.refuse(c, err)
+			return
+		}
+		if p.cfg.refresh.cookie != "" {
+			p.SetRefreshCookie(c, tokens)
+			tokens.RefreshToken = ""
+		}
+		c.Header("Cache-Control", "no-store")
+		c.JSON(http.StatusOK, tokens)
+	})
+}
+
+// LogoutHandler ends the session of a refresh token at Keycloak and answers a POST request with 204. A session that
+// has ended already is as good. The token is where RefreshHandler looks for it.
+func (p *Plugin) LogoutHandler() gin.HandlerFunc {
+	return p.withRefreshToken(func(c *gin.Context, refreshToken string) {
+		if err := p.Logout(c.Request.Context(), refreshToken); err != nil {
+			p.refuse(c, err)
+			return
+		}
+		p.clearRefreshCookie(c)
+		c.Header("Cache-Control", "no-store")
+		c.Status(http.StatusNoContent)
+		c.Writer.WriteHeaderNow()
+	})
+}
+
+// Logout ends the session of a refresh token at Keycloak. A session that has ended already is fine. Access tokens of
+// the session go on being valid until they expire, unless they are introspected.
+func (p *Plugin) Logout(ctx context.Context, refreshToken string) error {
+	if p.closed.Load() {
+		return refusal(CodeConnection, "the plugin was closed")
+	}
+	if err := p.home.client.Logout(ctx, refreshToken); err != nil {
+		return &Error{Code: connectionCode(err), Err: err}
+	}
+	return nil
+}
+
+// withRefreshToken hands the refresh token of a POST request to a handler.
+func (p *Plugin) withRefreshToken(handle func(*gin.Context, string)) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		refreshToken, err := p.refreshToken(c)
+		if err != nil {
+			p.refuse(c, err)
+			return
+		}
+		handle(c, refreshToken)
+	}
+}
+
+// refreshToken reads the refresh token of a request.
+func (p *Plugin) refreshToken(c *gin.Context) (string, error) {
+	if c.Request.Method != http.MethodPost {
+		c.Header("Allow", http.MethodPost)
+		return "", refusal(CodeMethodNotAllowed, "only POST")
+	}
+	found, err := "", error(nil)
+	if p.cfg.refresh.cookie == "" {
+		found, err = refreshTokenInBody(c)
+	} else {
+		found, err = p.refreshTokenInCookie(c.Request)
+	}
+	if err != nil {
+		return "", err
+	}
+	if found == "" {
+		return "", refusal(CodeInvalidRequest, "no refresh token")
+	}
+	return found, nil
+}
+
+func (p *Plugin) refreshTokenInCookie(r *http.Request) (string, error) {
+	if err := p.cfg.refresh.csrf.Check(r); err != nil {
+		return "", &Error{Code: CodeCrossSite, Err: err}
+	}
+	var values []string
+	for _, cookie := range r.CookiesNamed(p.cfg.refresh.cookie) {
+		values = append(values, cookie.Value)
+	}
+	found, err := only(values)
+	if err != nil {
+		return "", &Error{Code: CodeInvalidRequest, Err: err}
+	}
+	return found, nil
+}
+
+func refreshTokenInBody(c *gin.Context) (string, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxRefreshBody))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return "", refusal(CodeRequestTooLarge, fmt.Sprintf("the body is longer than %d bytes", maxRefreshBody))
+	}
+	if err != nil {
+		return "", refusal(CodeInvalidRequest, "the body cannot be read")
+	}
+	mediaType, _, err := mime.ParseMediaType(c.GetHeader("Content-Type"))
+	if err != nil {
+		return "", refusal(CodeUnsupportedMediaType, "no content type")
+	}
+	switch mediaType {
+	case "application/json":
+		var request struct {
+			RefreshToken string `json:"refresh_token"`
+		}
+		if json.Unmarshal(body, &request) != nil {
+			return "", refusal(CodeInvalidRequest, "the body is not the JSON it should be")
+		}
+		return request.RefreshToken, nil
+	case "application/x-www-form-urlencoded":
+		form, err := url.ParseQuery(string(body))
+		if err != nil || len(form["refresh_token"]) > 1 {
+			return "", refusal(CodeInvalidRequest, "the body is not the form it should be")
+		}
+		return form.Get("refresh_token"), nil
+	}
+	return "", refusal(CodeUnsupportedMediaType, "neither JSON nor a form")
+}
+
+// SetRefreshCookie keeps the refresh token of tokens in the cookie of WithRefreshCookie, for as long as it is valid.
+// The handler that has logged a user in calls it. Without WithRefreshCookie it does nothing.
+func (p *Plugin) SetRefreshCookie(c *gin.Context, tokens *TokenSet) {
+	if tokens.RefreshToken == "" {
+		return
+	}
+	// An offline token does not expire; its cookie lasts as long as the browser's session.
+	p.setCookies(c, tokens.RefreshToken, tokens.RefreshExpiresIn)
+}
+
+func (p *Plugin) clearRefreshCookie(c *gin.Context) { p.setCookies(c, "", -1) }
+
+// setCookies sets the cookie once for each route that reads it, so that it is sent nowhere else.
+func (p *Plugin) setCookies(c *gin.Context, value string, maxAge int) {
+	if p.cfg.refresh.cookie == "" {
+		return
+	}
+	paths := p.openPaths()
+	if len(paths) == 0 {
+		paths = []string{"/"} // the handlers are on routes that the library does not know
+	}
+	for _, path := range paths {
+		http.SetCookie(c.Writer, &http.Cookie{
+			Name: p.cfg.refresh.cookie, Value: value, Path: path, MaxAge: maxAge,
+			HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode,
+		})
+	}
+}
