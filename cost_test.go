@@ -1,9 +1,9 @@
 package ginkeycloak_test
 
 import (
-	"fmt"
 	"net/http/httptest"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +43,7 @@ func TestManyRoles(t *testing.T) {
 	a := newAPI(t)
 	roles := make([]string, 1500)
 	for i := range roles {
-		roles[i] = fmt.Sprint(i)
+		roles[i] = strconv.Itoa(i)
 	}
 	a.GET("/many", a.kc.RequireRoles("1499"), a.me)
 	checkKind(t, "1500 roles", a.get(t, "/many", a.keycloak.Token(keycloaktest.RealmRoles(roles...))), kindOK)

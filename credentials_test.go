@@ -95,7 +95,7 @@ func TestCredentialsOnTheWire(t *testing.T) {
 			go func() {
 				_, _ = fmt.Fprintf(conn, "GET /me HTTP/1.1\r\nHost: api\r\nConnection: close\r\n%s\r\n", tt.header)
 			}()
-			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil) //nolint:bodyclose // readAnswer closes it
 			if err != nil {
 				t.Fatal(err)
 			}

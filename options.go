@@ -300,8 +300,12 @@ func (c *config) text(option string, to *string, value string) {
 
 // list adds strings, of which there must be some and none empty.
 func (c *config) list(option string, to *[]string, values []string) {
-	if len(values) == 0 || slices.Contains(values, "") {
+	padded := func(value string) bool { return value != strings.TrimSpace(value) }
+	switch {
+	case len(values) == 0 || slices.Contains(values, ""):
 		c.mistake(option, nil, "it is empty, or one of its values is: is an environment variable missing?")
+	case slices.ContainsFunc(values, padded):
+		c.mistake(option, nil, "a value has white space around it, as one read from a file may")
 	}
 	c.given[option] = true
 	*to = append(*to, values...)
@@ -418,8 +422,8 @@ func (c *config) judgeIssuers() (first *url.URL) {
 
 // address parses an address given to option; it returns nil if there is none or it is no good.
 func (c *config) address(option, raw string) *url.URL {
-	if raw == "" {
-		return nil
+	if raw == "" || raw != strings.TrimSpace(raw) {
+		return nil // which has been told
 	}
 	u, err := url.Parse(raw)
 	switch {

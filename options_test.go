@@ -104,7 +104,7 @@ func TestMistakesOfTheConfiguration(t *testing.T) {
 		{"server URL of another scheme", goodAnd(ginkeycloak.WithServerURL("ftp://sso.example.test")), []mistake{{"WithServerURL", "ftp://sso.example.test", "http"}}},
 		{"server URL that is a path", goodAnd(ginkeycloak.WithServerURL("/auth")), []mistake{{"WithServerURL", "/auth", "absolute"}}},
 		{"server URL that is none", goodAnd(ginkeycloak.WithServerURL("https://sso example")), []mistake{{"WithServerURL", nil, "address"}}},
-		{"server URL with a line break", goodAnd(ginkeycloak.WithServerURL("https://sso.example.test\n")), []mistake{{"WithServerURL", nil, "address"}}},
+		{"server URL with a line break", goodAnd(ginkeycloak.WithServerURL("https://sso.example.test\n")), []mistake{{"WithServerURL", nil, "white space"}}},
 		{"server URL with a fragment", goodAnd(ginkeycloak.WithServerURL("https://sso.example.test/#x")), []mistake{{"WithServerURL", nil, "fragment"}}},
 		{"server URL with user", goodAnd(ginkeycloak.WithServerURL("https://u:p@sso.example.test")), []mistake{{"WithServerURL", nil, "credentials"}}},
 		{"server URL that has the realm in it", goodAnd(ginkeycloak.WithServerURL("https://sso.example.test/realms/demo")), []mistake{

@@ -232,12 +232,11 @@ func (p *Plugin) refreshToken(c *gin.Context) (string, error) {
 		c.Header("Allow", http.MethodPost)
 		return "", refusal(CodeMethodNotAllowed, "only POST")
 	}
-	found, err := "", error(nil)
-	if p.cfg.refresh.cookie == "" {
-		found, err = refreshTokenInBody(c)
-	} else {
-		found, err = p.refreshTokenInCookie(c.Request)
+	read := refreshTokenInBody
+	if p.cfg.refresh.cookie != "" {
+		read = p.refreshTokenInCookie
 	}
+	found, err := read(c)
 	if err != nil {
 		return "", err
 	}
@@ -247,12 +246,12 @@ func (p *Plugin) refreshToken(c *gin.Context) (string, error) {
 	return found, nil
 }
 
-func (p *Plugin) refreshTokenInCookie(r *http.Request) (string, error) {
-	if err := p.cfg.refresh.csrf.Check(r); err != nil {
+func (p *Plugin) refreshTokenInCookie(c *gin.Context) (string, error) {
+	if err := p.cfg.refresh.csrf.Check(c.Request); err != nil {
 		return "", &Error{Code: CodeCrossSite, Err: err}
 	}
 	var values []string
-	for _, cookie := range r.CookiesNamed(p.cfg.refresh.cookie) {
+	for _, cookie := range c.Request.CookiesNamed(p.cfg.refresh.cookie) {
 		values = append(values, cookie.Value)
 	}
 	found, err := only(values)

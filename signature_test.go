@@ -280,7 +280,7 @@ func TestKeysThatAreNotForSignatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	small, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // too small on purpose
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func TestCriticalExtensions(t *testing.T) {
 // Every bit of a signature counts, and every byte.
 func TestEveryBitOfTheSignatureCounts(t *testing.T) {
 	t.Parallel()
-	for _, alg := range []string{"RS256", "PS256", "ES256", "ES512", "EdDSA"} {
+	for _, alg := range []string{"RS256", "PS256", "ES256", "EdDSA"} {
 		t.Run(alg, func(t *testing.T) {
 			t.Parallel()
 			srv := keycloaktest.New(t, keycloaktest.WithAlgorithm(alg))

@@ -1,6 +1,7 @@
 package keycloaktest_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"time"
@@ -18,7 +19,7 @@ func Example() {
 
 	client := &http.Client{Transport: idp.Transport()} // or any other, for idp listens on a port too
 	status := func(token string) string {
-		r, err := http.NewRequest(http.MethodGet, idp.Issuer()+"/protocol/openid-connect/userinfo", nil)
+		r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, idp.Issuer()+"/protocol/openid-connect/userinfo", nil)
 		if err != nil {
 			return err.Error()
 		}
