@@ -66,7 +66,7 @@ func (s *Server) checkAssertion(r *http.Request) (Client, *refusal) {
 	}
 	var claims jwt.RegisteredClaims
 	_, err = s.parser().ParseWithClaims(assertion, &claims, func(t *jwt.Token) (any, error) {
-		if client.KeyID != "" && t.Header["kid"] != client.KeyID {
+		if kid, named := t.Header["kid"]; named && client.KeyID != "" && kid != client.KeyID {
 			return nil, jwt.ErrTokenUnverifiable
 		}
 		return public(client.PublicKey), nil

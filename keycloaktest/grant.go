@@ -126,7 +126,7 @@ func (s *Server) tokenResponse(g grant) (*object, error) {
 		}
 		o.set("id_token", id)
 	}
-	o.set("not-before-policy", s.notBefore())
+	o.set("not-before-policy", max(s.notBefore(), s.loggedOutAt(g.user)))
 	if g.sid != "" {
 		o.set("session_state", g.sid)
 	}
@@ -243,11 +243,15 @@ func isPKCE(s string) bool {
 	})
 }
 
+// maxRefreshToken is the longest refresh token, in bytes, that the token endpoint takes notice of.
+const maxRefreshToken = 4000
+
 func (s *Server) byRefreshToken(client Client, r *http.Request) (grant, *refusal) {
-	if !r.PostForm.Has("refresh_token") { // an empty one is an invalid one
+	token := r.PostForm.Get("refresh_token")
+	if !r.PostForm.Has("refresh_token") || len(token) > maxRefreshToken { // an empty one is an invalid one
 		return grant{}, badRequest("invalid_request", "No refresh token")
 	}
-	claims, refused := s.checkRefreshToken(client, r.PostForm.Get("refresh_token"))
+	claims, refused := s.checkRefreshToken(client, token)
 	if refused != nil {
 		return grant{}, refused
 	}

@@ -62,6 +62,10 @@ func TestTokenEndpointRefuses(t *testing.T) {
 		{"no code", form{"grant_type": "authorization_code"}, 400, "invalid_request", "Missing parameter: code"},
 		{"bad code", form{"grant_type": "authorization_code", "code": "x"}, 400, "invalid_grant", "Code not valid"},
 		{"no refresh token", form{"grant_type": "refresh_token"}, 400, "invalid_request", "No refresh token"},
+		{
+			"long refresh token", form{"grant_type": "refresh_token", "refresh_token": strings.Repeat("x", 4001)},
+			400, "invalid_request", "No refresh token",
+		},
 		{"empty refresh token", form{"grant_type": "refresh_token", "refresh_token": ""}, 400, "invalid_grant", "Invalid refresh token"},
 		{
 			"garbage as refresh token", form{"grant_type": "refresh_token", "refresh_token": "x"},
@@ -305,6 +309,35 @@ func TestPrivateKeyJWT(t *testing.T) {
 			t.Errorf("assertion by another key = %d %s", a.status, a.body)
 		}
 	})
+}
+
+func TestPrivateKeyJWTOfANamedKey(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := es256(t, keycloaktest.WithClient(keycloaktest.Client{
+		ID: "robot", PublicKey: key.Public(), KeyID: "robot-1", ServiceAccount: true,
+	}))
+	for kid, want := range map[string]string{"": "access_token", "robot-1": "access_token", "robot-2": "Unable to load public key"} {
+		assertion := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+			"iss": "robot", "sub": "robot", "aud": s.Issuer(), "jti": rand.Text(), "exp": time.Now().Add(time.Minute).Unix(),
+		})
+		if kid != "" {
+			assertion.Header["kid"] = kid
+		}
+		signed, err := assertion.SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := post(t, s, "/token", form{
+			"grant_type": "client_credentials", "client_assertion": signed,
+			"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+		})
+		if !strings.Contains(a.body, want) {
+			t.Errorf("assertion with kid %q = %d %s, want %s", kid, a.status, a.body, want)
+		}
+	}
 }
 
 func TestCORS(t *testing.T) {

@@ -215,6 +215,12 @@ func TestLogoutUserEndsTheSessionOfMintedTokens(t *testing.T) {
 	if !active(bob) || !active(s.Token()) {
 		t.Error("bob's token, or alice's new one, is inactive after her logout")
 	}
+	for user, want := range map[string]bool{"alice": true, "bob": false} {
+		a := post(t, s, "/token", form{"grant_type": "password", "username": user, "password": user})
+		if policy := a.json(t)["not-before-policy"].(float64); (policy > 0) != want {
+			t.Errorf("not-before-policy of %s's next login = %.0f, want the time of a logout: %t", user, policy, want)
+		}
+	}
 }
 
 func userinfo(t *testing.T, s *keycloaktest.Server, token string) answer {

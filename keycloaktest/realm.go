@@ -16,7 +16,7 @@ type Client struct {
 	Secret    string           // of a confidential client that authenticates by client_secret_basic or client_secret_post
 	Public    bool             // a public client has no credentials, and may not introspect
 	PublicKey crypto.PublicKey // of a confidential client that authenticates by private_key_jwt
-	KeyID     string           // the kid that assertions must name, as with a key set in Keycloak; default: any or none
+	KeyID     string           // the only kid that assertions may name, as with a key set in Keycloak; default: any
 
 	StandardFlow        bool     // authorization code
 	DirectAccessGrants  bool     // password

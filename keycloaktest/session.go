@@ -51,12 +51,14 @@ type state struct {
 	codes      shelf[grantedCode]  // authorization codes
 	assertions shelf[struct{}]     // jti of client assertions
 	notBefore  time.Time
+	loggedOut  map[string]int64 // user ID → when an administrator ended the user's sessions
 }
 
 func newState() state {
 	return state{
 		sessions:   newShelf[*session](maxSessions),
 		shared:     map[string]string{},
+		loggedOut:  map[string]int64{},
 		ended:      newShelf[struct{}](maxSessions),
 		revoked:    newShelf[struct{}](maxSessions),
 		remembered: newShelf[*object](maxRemembered),
@@ -148,6 +150,7 @@ func (s *Server) LogoutUser(username string) {
 	user := s.User(username)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.state.loggedOut[user.ID] = s.now().Unix()
 	if sid, ok := s.state.shared[user.ID]; ok {
 		s.state.end(sid, s.now())
 	}
@@ -203,6 +206,14 @@ func (s *Server) notBefore() int64 {
 		return 0
 	}
 	return s.state.notBefore.Unix()
+}
+
+// loggedOutAt is when LogoutUser last ended the user's sessions, 0 for never. Keycloak makes it the not-before policy
+// of that user.
+func (s *Server) loggedOutAt(user User) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state.loggedOut[user.ID]
 }
 
 // remember keeps all claims of a lightweight token for introspection.
