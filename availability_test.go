@@ -60,7 +60,7 @@ func TestKeycloakFaults(t *testing.T) {
 			t.Run(fmt.Sprintf("%v/%s", endpoint, tt.name), func(t *testing.T) {
 				t.Parallel()
 				srv := keycloaktest.New(t)
-				impatient := ginkeycloak.WithTimeouts(time.Second, 100*time.Millisecond)
+				impatient := ginkeycloak.WithTimeouts(time.Second, time.Second)
 				warm := newAPIFor(t, srv, impatient, ginkeycloak.WithKeyCache(time.Second))
 				cold := newAPIFor(t, srv, impatient)
 				token := srv.Token()
@@ -359,31 +359,32 @@ func TestRemovedKey(t *testing.T) {
 
 // A client that hangs up takes nobody else with it.
 func TestFirstRequesterLeaves(t *testing.T) {
-	t.Parallel()
-	a := newAPI(t)
-	a.keycloak.Fail(keycloaktest.All, keycloaktest.Slow(200*time.Millisecond))
-	token := a.keycloak.Token()
-	ctx, hangUp := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer hangUp()
-	second := make(chan error, 1)
-	go func() {
-		time.Sleep(25 * time.Millisecond)
-		_, err := a.kc.Authenticate(context.WithoutCancel(ctx), token)
-		second <- err
-	}()
-	begin := time.Now()
-	if _, err := a.kc.Authenticate(ctx, token); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("the one who left = %v, want its context's error", err)
-	}
-	if took := time.Since(begin); took > 150*time.Millisecond {
-		t.Errorf("the one who left waited for %v", took)
-	}
-	if err := <-second; err != nil {
-		t.Errorf("the one who stayed = %v, want none", err)
-	}
-	if d, k := a.keycloak.Calls(keycloaktest.Discovery), a.keycloak.Calls(keycloaktest.KeySet); d != 1 || k != 1 {
-		t.Errorf("%d discoveries and %d key fetches, want 1 and 1", d, k)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		a := inMemory(t)
+		a.keycloak.Fail(keycloaktest.All, keycloaktest.Slow(2*time.Second))
+		token := a.keycloak.Token()
+		ctx, hangUp := context.WithTimeout(t.Context(), time.Second)
+		defer hangUp()
+		second := make(chan error, 1)
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			_, err := a.kc.Authenticate(context.WithoutCancel(ctx), token)
+			second <- err
+		}()
+		begin := time.Now()
+		if _, err := a.kc.Authenticate(ctx, token); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the one who left = %v, want its context's error", err)
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("the one who left waited for %v", took)
+		}
+		if err := <-second; err != nil {
+			t.Errorf("the one who stayed = %v, want none", err)
+		}
+		if d, k := a.keycloak.Calls(keycloaktest.Discovery), a.keycloak.Calls(keycloaktest.KeySet); d != 1 || k != 1 {
+			t.Errorf("%d discoveries and %d key fetches, want 1 and 1", d, k)
+		}
+	})
 }
 
 // A Keycloak that does not answer holds a request up for the time limits and no longer.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/c0mpiler/ginkeycloak"
 	"github.com/c0mpiler/ginkeycloak/internal/token"
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
 )
@@ -92,20 +93,11 @@ func allocatedBytes(f func()) uint64 {
 // A token seen for the first time, from the middleware to the handler.
 func TestAllocFirstSeenToken(t *testing.T) {
 	skipUnderRace(t)
-	const most = 40
-	a := newAPI(t)
+	const most = 25
+	a := newAPI(t, ginkeycloak.WithTokenCache(0, 0))
 	a.GET("/bare", func(*gin.Context) {})
 	token := a.keycloak.Token(keycloaktest.ForUser("alice"))
-	bare := gin.New()
-	bare.GET("/bare", func(*gin.Context) {})
-
-	request := httptest.NewRequestWithContext(t.Context(), "GET", "/bare", nil)
-	request.Header.Set("Authorization", "Bearer "+token)
-	count := func(engine *gin.Engine) float64 {
-		w := httptest.NewRecorder()
-		return testing.AllocsPerRun(200, func() { engine.ServeHTTP(w, request) })
-	}
-	got := count(a.Engine) - count(bare)
+	got := addedAllocations(t, a.Engine, "/bare", token)
 	if a.get(t, "/bare", token).status != 200 {
 		t.Fatal("the token is not let in")
 	}
@@ -113,4 +105,48 @@ func TestAllocFirstSeenToken(t *testing.T) {
 		t.Errorf("a token takes %v allocations from middleware to handler, want at most %d", got, most)
 	}
 	t.Logf("%v allocations from middleware to handler", got)
+}
+
+// addedAllocations is how many allocations the engine makes for a request beyond those of a bare route.
+func addedAllocations(t *testing.T, engine *gin.Engine, path, token string) float64 {
+	t.Helper()
+	bare := gin.New()
+	bare.GET(path, func(*gin.Context) {})
+	request := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+	request.Header.Set("Authorization", "Bearer "+token)
+	count := func(engine *gin.Engine) float64 {
+		w := httptest.NewRecorder()
+		return testing.AllocsPerRun(200, func() { engine.ServeHTTP(w, request) })
+	}
+	return count(engine) - count(bare)
+}
+
+// A token that is recognised, from the middleware to the handler.
+func TestAllocRepeatedToken(t *testing.T) {
+	skipUnderRace(t)
+	const most = 3
+	a := newAPI(t)
+	a.GET("/bare", func(*gin.Context) {})
+	token := a.keycloak.Token(keycloaktest.ForUser("alice"))
+	if a.get(t, "/bare", token).status != 200 {
+		t.Fatal("the token is not let in")
+	}
+	if got := addedAllocations(t, a.Engine, "/bare", token); got > most {
+		t.Errorf("a repeated token takes %v allocations from middleware to handler, want at most %d", got, most)
+	}
+}
+
+// Requirements are compiled at registration: asking them of a known user allocates nothing.
+func TestAllocRequirements(t *testing.T) {
+	skipUnderRace(t)
+	a := newAPI(t)
+	a.GET("/bare", func(*gin.Context) {})
+	a.GET("/guarded", a.kc.RequireRoles("admin", "manage"), a.kc.RequireGroups("/eng"), a.kc.RequireScopes("openid"), func(*gin.Context) {})
+	token := a.keycloak.Token(keycloaktest.ForUser("alice"))
+	if a.get(t, "/guarded", token).status != 200 {
+		t.Fatal("the token is not let in")
+	}
+	if guarded, without := addedAllocations(t, a.Engine, "/guarded", token), addedAllocations(t, a.Engine, "/bare", token); guarded > without {
+		t.Errorf("three requirements take %v allocations, want none", guarded-without)
+	}
 }

@@ -187,13 +187,18 @@ const retryAfter = 5
 // ErrorHandler writes the body of a refusal. It runs with status and headers already set on c.
 type ErrorHandler func(c *gin.Context, err *Error)
 
+// asError returns err as a refusal. One that is none can only come from a plug of the user's.
+func asError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return &Error{Code: CodeForbidden, Err: err}
+}
+
 // refuse answers a request with a refusal. It is the only place that does: it sets status, challenge and
 // headers, writes the body, and keeps every handler behind from running.
 func (p *Plugin) refuse(c *gin.Context, err error) {
-	e, ok := errors.AsType[*Error](err)
-	if !ok {
-		e = &Error{Code: CodeForbidden, Err: err}
-	}
+	e := asError(err)
 	r := e.response()
 	header := c.Writer.Header()
 	header.Set("Cache-Control", "no-store")
@@ -205,8 +210,8 @@ func (p *Plugin) refuse(c *gin.Context, err error) {
 	}
 	c.Abort()
 	c.Status(r.status)
-	p.cfg.logger.LogAttrs(c.Request.Context(), slog.LevelDebug, "keycloak: request refused",
-		slog.String("code", string(e.Code)), slog.String("route", c.FullPath()), slog.Any("error", e.Err))
+	p.logRefusal(c, e)
+	p.cfg.traces.refused(c.Request.Context(), Refused{Code: e.Code, Route: c.FullPath()})
 
 	if p.cfg.errorHandler == nil {
 		p.writeBody(c, e, r)
@@ -215,6 +220,31 @@ func (p *Plugin) refuse(c *gin.Context, err error) {
 	p.cfg.errorHandler(c, e)
 	c.Writer.WriteHeaderNow()
 	c.Abort() // whatever the handler did to c
+}
+
+// logRefusal tells who was refused why, at a level that is usually off. Of the token it names only what helps to
+// find the fault, and neither is secret or personal: the key it names and the issuer it claims.
+func (p *Plugin) logRefusal(c *gin.Context, e *Error) {
+	ctx := c.Request.Context()
+	if !p.cfg.logger.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("code", string(e.Code)), slog.String("route", c.FullPath()),
+		slog.String("client", c.Request.RemoteAddr), slog.Any("error", e.Err),
+	}
+	if raw, err := p.cfg.extract(c.Request); err == nil {
+		if t, claims, err := readToken(raw); err == nil {
+			attrs = append(attrs, slog.String("kid", cut(t.Header.KeyID)), slog.String("iss", cut(claims.Issuer)))
+		}
+	}
+	p.cfg.logger.LogAttrs(ctx, slog.LevelDebug, "keycloak: request refused", attrs...)
+}
+
+// cut makes what a stranger wrote fit to be logged: one short line of visible characters.
+func cut(s string) string {
+	const most = 80
+	return strings.Trim(strconv.QuoteToASCII(s[:min(len(s), most)]), `"`)
 }
 
 func (p *Plugin) challenge(e *Error, r response) string {
@@ -232,17 +262,22 @@ type errorBody struct {
 		Message string        `json:"message"`
 		Details *errorDetails `json:"details,omitzero"`
 	} `json:"error"`
-}
+} //	@name	Refusal
 
 type errorDetails struct {
 	Reason string `json:"reason"`
+
+	// The explanation of a token in short, without any value of it, see Explain.
+	Kind        string `json:"kind,omitzero"`
+	Explanation string `json:"explanation,omitzero"`
+	Mend        string `json:"mend,omitzero"`
 }
 
 func (p *Plugin) writeBody(c *gin.Context, e *Error, r response) {
 	var body errorBody
 	body.Error.Code, body.Error.Message = e.Code, r.message
 	if p.cfg.errorDetails && e.Err != nil {
-		body.Error.Details = &errorDetails{Reason: strings.ToValidUTF8(e.Err.Error(), "?")}
+		body.Error.Details = p.details(c.Request, e)
 	}
 	encoded, err := json.Marshal(&body)
 	if err != nil { // strings in valid UTF-8 cannot fail to encode

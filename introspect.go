@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/c0mpiler/ginkeycloak/internal/bearer"
 	"github.com/c0mpiler/ginkeycloak/internal/cache"
 	"github.com/c0mpiler/ginkeycloak/internal/keycloak"
 	"github.com/c0mpiler/ginkeycloak/internal/token"
@@ -124,6 +125,7 @@ type introspector struct {
 	policy   *policy
 	newUser  func(*token.Claims) *User
 	logger   *slog.Logger
+	traces   tracers
 	ttl      time.Duration
 	active   *cache.Cache[*User]
 	inactive *cache.Cache[*Error]
@@ -137,6 +139,7 @@ func newIntrospector(cfg *config, client *keycloak.Client, p *policy, newUser fu
 		policy:   p,
 		newUser:  newUser,
 		logger:   cfg.logger,
+		traces:   cfg.traces,
 		ttl:      cfg.introspection.ttl,
 		active:   cache.New[*User](max(cfg.introspection.size, 1), cfg.now),
 		inactive: cache.New[*Error](inactiveSize, cfg.now),
@@ -146,6 +149,7 @@ func newIntrospector(cfg *config, client *keycloak.Client, p *policy, newUser fu
 // user returns the user of a token, from memory if the token was asked for a short while ago.
 func (i *introspector) user(ctx context.Context, raw string) (*User, error) {
 	if user, err, ok := i.remembered(cache.KeyOf(raw)); ok {
+		i.traces.introspected(ctx, Introspected{Code: codeOf(err), Remembered: true})
 		return user, err
 	}
 	return i.fly(ctx, "remember", raw)
@@ -177,7 +181,10 @@ func (i *introspector) fly(ctx context.Context, purpose, raw string) (*User, err
 		}
 		ctx, cancel := i.client.Detach(ctx)
 		defer cancel()
-		return i.introspect(ctx, key, raw)
+		begin := time.Now()
+		user, err := i.introspect(ctx, key, raw)
+		i.traces.introspected(ctx, Introspected{Code: codeOf(err), Duration: time.Since(begin)})
+		return user, err
 	})
 	select {
 	case <-ctx.Done():
@@ -265,8 +272,8 @@ func introspectionError(err error) *Error {
 // validateByIntrospection judges a token that is introspected in any case. What is hopeless by its own words is
 // refused without a call.
 func (p *Plugin) validateByIntrospection(ctx context.Context, raw string) (*User, error) {
-	if len(raw) > token.MaxSize {
-		return nil, refusal(CodeMalformedToken, "the token is too long")
+	if len(raw) > token.MaxSize || !bearer.WellFormed(raw) {
+		return nil, refusal(CodeMalformedToken, "the token is too long, or has characters that no token has")
 	}
 	if looksLikeJWT(raw) {
 		_, claims, err := readToken(raw)

@@ -91,7 +91,7 @@ func TestIntrospectionAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			a := newAPI(t, ginkeycloak.WithIntrospection(), ginkeycloak.WithTimeouts(time.Second, 200*time.Millisecond))
+			a := newAPI(t, ginkeycloak.WithIntrospection(), ginkeycloak.WithTimeouts(time.Second, time.Second))
 			token := a.keycloak.Token(keycloaktest.ForUser("alice"))
 			if tt.fault != nil {
 				a.keycloak.Fail(keycloaktest.Introspection, tt.fault(t))
@@ -143,12 +143,12 @@ func TestIntrospectionModes(t *testing.T) {
 	}{
 		{"every: a good token", nil, good, kindOK, 1},
 		{"every: an opaque token", nil, fixed(opaque), kindTok, 1},
-		{"every: expired", nil, with(keycloaktest.ExpiresIn(-time.Hour)), kindTok, 0},
-		{"every: another issuer", nil, with(keycloaktest.Issuer("https://evil.example")), kindTok, 0},
-		{"every: an ID token", nil, with(keycloaktest.Type("ID")), kindTok, 0},
-		{"every: bound", nil, with(keycloaktest.Claim("cnf", map[string]any{"jkt": "x"})), kindTok, 0},
+		{"every: expired", nil, tokenWith(keycloaktest.ExpiresIn(-time.Hour)), kindTok, 0},
+		{"every: another issuer", nil, tokenWith(keycloaktest.Issuer("https://evil.example")), kindTok, 0},
+		{"every: an ID token", nil, tokenWith(keycloaktest.Type("ID")), kindTok, 0},
+		{"every: bound", nil, tokenWith(keycloaktest.Claim("cnf", map[string]any{"jkt": "x"})), kindTok, 0},
 		{"every: a wrong signature", nil, func(s *keycloaktest.Server) string { return s.Token() + "AAAA" }, kindTok, 1},
-		{"every: too long", nil, with(keycloaktest.Claim("pad", strings.Repeat("a", 20_000))), kindTok, 0},
+		{"every: too long", nil, tokenWith(keycloaktest.Claim("pad", strings.Repeat("a", 20_000))), kindTok, 0},
 		{"opaque: a good JWT", []ginkeycloak.IntrospectionOption{ginkeycloak.IntrospectOpaque()}, good, kindOK, 0},
 		{"opaque: an opaque token", []ginkeycloak.IntrospectionOption{ginkeycloak.IntrospectOpaque()}, fixed(opaque), kindTok, 1},
 		{"opaque: a lightweight token", []ginkeycloak.IntrospectionOption{ginkeycloak.IntrospectOpaque()}, light, kindOK, 1},
@@ -183,7 +183,7 @@ func fixed(token string) func(*keycloaktest.Server) string {
 	return func(*keycloaktest.Server) string { return token }
 }
 
-func with(options ...keycloaktest.TokenOption) func(*keycloaktest.Server) string {
+func tokenWith(options ...keycloaktest.TokenOption) func(*keycloaktest.Server) string {
 	return func(s *keycloaktest.Server) string { return s.Token(options...) }
 }
 

@@ -64,6 +64,8 @@ type config struct {
 	introspectionURL         string
 	tokenURL                 string
 	introspection            introspectionConfig
+	tokenCacheSize           int
+	tokenCacheTTL            time.Duration
 	refresh                  refreshConfig
 	connectTimeout           time.Duration
 	readTimeout              time.Duration
@@ -77,6 +79,7 @@ type config struct {
 	extractors               []TokenExtractor
 	errorHandler             ErrorHandler
 	errorDetails             bool
+	traces                   tracers
 	logger                   *slog.Logger
 	now                      func() time.Time
 	given                    map[string]bool // options with a string that were used
@@ -321,6 +324,8 @@ func newConfig(opts []Option) (*config, error) {
 		readTimeout:    defaultTimeout,
 		keyCache:       defaultKeyCache,
 		maxStale:       defaultMaxStale,
+		tokenCacheSize: defaultTokenCacheSize,
+		tokenCacheTTL:  defaultTokenCacheTTL,
 		logger:         slog.Default(),
 		now:            time.Now,
 		refresh:        refreshConfig{replay: defaultReplay},
@@ -499,6 +504,12 @@ func (c *config) judgeClient() {
 	if c.introspection.size < 0 || c.introspection.ttl > 0 && c.introspection.size == 0 {
 		c.mistake("WithIntrospection", c.introspection.size, "the number of tokens that are remembered must be positive")
 	}
+	if c.tokenCacheSize < 0 {
+		c.mistake("WithTokenCache", c.tokenCacheSize, "the number of tokens must not be negative")
+	}
+	if ttl := c.tokenCacheTTL; c.tokenCacheSize > 0 && (ttl <= 0 || ttl > maxTokenCacheTTL) {
+		c.mistake("WithTokenCache", ttl, fmt.Sprintf("it must be more than 0 and at most %v", maxTokenCacheTTL))
+	}
 	if r := c.refresh.replay; r < 0 || r > maxReplay {
 		c.mistake("WithRefresh", r, fmt.Sprintf("it must be from 0 to %v", maxReplay))
 	}
@@ -530,7 +541,7 @@ func (c *config) judgeRoutes() {
 		if !ok {
 			method, pattern = "", text
 		}
-		if text != "" && (!strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " ?#") || ok && !isMethod(method)) {
+		if text != "" && text == strings.TrimSpace(text) && (!strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " ?#") || ok && !isMethod(method)) {
 			c.mistake("WithPublicRoutes", text, `it must be a pattern as registered with Gin, with a method or without: "GET /health", "/docs/*any"`)
 		}
 		c.public[route{method, pattern}] = true

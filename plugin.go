@@ -30,8 +30,11 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/c0mpiler/ginkeycloak/internal/bearer"
 )
 
 // Plugin protects routes with one realm of a Keycloak. It is safe for concurrent use.
@@ -40,6 +43,7 @@ type Plugin struct {
 	realms map[string]*realm // by issuer; all issuers of a realm share one
 	home   *realm            // the configured one
 	open   *openRoutes
+	guards guards
 	closed atomic.Bool
 
 	anonymous *User // stands in a request's context for no user
@@ -63,6 +67,7 @@ func New(opts ...Option) (*Plugin, error) {
 			"keycloak: TLS VERIFICATION IS OFF: anyone on the way to Keycloak can forge tokens; use WithRootCAs instead of WithInsecureSkipTLSVerify",
 			slog.String("realm", cfg.realmAddress.String()))
 	}
+	cfg.traces.created(p)
 	return p, nil
 }
 
@@ -129,28 +134,71 @@ func isPreflight(r *http.Request) bool {
 func (p *Plugin) authenticate(r *http.Request) (*User, error) {
 	raw, err := p.cfg.extract(r)
 	if err != nil {
+		p.cfg.traces.authenticated(r.Context(), Authenticated{Method: p.method(), Code: codeOf(err)})
 		return nil, err
 	}
-	return p.Authenticate(r.Context(), raw)
+	return p.authenticateToken(r.Context(), raw, notWellFormed)
+}
+
+// notWellFormed tells what could never have been a bearer token from a bad token.
+func notWellFormed(raw string, err error) error {
+	if errors.Is(err, ErrMalformedToken) && !bearer.WellFormed(raw) {
+		return refusal(CodeInvalidHeaderFormat, "not one well-formed bearer token")
+	}
+	return err
+}
+
+// method is how tokens are judged in general.
+func (p *Plugin) method() Method {
+	if p.cfg.introspection.mode == introspectEvery {
+		return MethodIntrospection
+	}
+	return MethodLocal
 }
 
 // Authenticate validates an access token that did not come in a Gin request, but over gRPC, a WebSocket or a
 // queue. The error is an *Error. Waiting for Keycloak ends with ctx.
 func (p *Plugin) Authenticate(ctx context.Context, accessToken string) (*User, error) {
+	return p.authenticateToken(ctx, accessToken, func(_ string, err error) error { return err })
+}
+
+// authenticateToken judges a token, has the error explained if there is one, and tells the traces.
+func (p *Plugin) authenticateToken(ctx context.Context, raw string, explain func(string, error) error) (*User, error) {
+	var begin time.Time
+	if len(p.cfg.traces) > 0 {
+		begin = time.Now()
+	}
+	user, cached, err := p.judge(ctx, raw)
+	if err != nil {
+		err = explain(raw, err)
+	}
+	if len(p.cfg.traces) > 0 {
+		p.cfg.traces.authenticated(ctx, Authenticated{Method: p.method(), Code: codeOf(err), Cached: cached, Duration: time.Since(begin)})
+	}
+	return user, err
+}
+
+// judge finds the way by which a token is to be validated. cached says that it was recognised.
+func (p *Plugin) judge(ctx context.Context, accessToken string) (user *User, cached bool, err error) {
 	if p.closed.Load() {
-		return nil, refusal(CodeConnection, "the plugin was closed")
+		return nil, false, refusal(CodeConnection, "the plugin was closed")
 	}
 	mode := p.cfg.introspection.mode
 	if mode == introspectEvery || mode == introspectOpaque && !looksLikeJWT(accessToken) {
-		return p.validateByIntrospection(ctx, accessToken)
+		user, err = p.validateByIntrospection(ctx, accessToken)
+		return user, false, err
 	}
-	t, claims, err := readToken(accessToken)
+	if user, ok := p.home.recognise(accessToken); ok {
+		return user, true, nil
+	}
+	t, claims, err := readTokenKnowing(&p.home.headers, accessToken)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	home, err := p.realmOf(claims)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return home.validate(ctx, t, claims, accessToken)
+	user, err = home.validate(ctx, t, claims, accessToken)
+	return user, false, err
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/c0mpiler/ginkeycloak/internal/cache"
 	"github.com/c0mpiler/ginkeycloak/internal/keycloak"
+	"github.com/c0mpiler/ginkeycloak/internal/token"
 )
 
 const (
@@ -90,19 +91,25 @@ func (p *Plugin) Refresh(ctx context.Context, refreshToken string) (*TokenSet, e
 	if refreshToken == "" {
 		return nil, refusal(CodeInvalidRequest, "no refresh token")
 	}
+	if len(refreshToken) > token.MaxSize {
+		return nil, refusal(CodeTokenRefreshFailed, "the refresh token is too long to be one")
+	}
 	return p.home.refresher.refresh(ctx, refreshToken)
 }
 
 // refresher exchanges refresh tokens, each once.
 type refresher struct {
 	client  *keycloak.Client
+	traces  tracers
 	replay  time.Duration
 	answers *cache.Cache[*TokenSet]
+	former  *cache.Cache[cache.Key] // of a new refresh token, the one it was given for
 	flights singleflight.Group
 }
 
 func newRefresher(cfg *config, client *keycloak.Client) *refresher {
-	return &refresher{client: client, replay: cfg.refresh.replay, answers: cache.New[*TokenSet](replaySize, cfg.now)}
+	return &refresher{client: client, traces: cfg.traces, replay: cfg.refresh.replay,
+		answers: cache.New[*TokenSet](replaySize, cfg.now), former: cache.New[cache.Key](replaySize, cfg.now)}
 }
 
 func (r *refresher) refresh(ctx context.Context, refreshToken string) (*TokenSet, error) {
@@ -114,9 +121,12 @@ func (r *refresher) refresh(ctx context.Context, refreshToken string) (*TokenSet
 		}
 		ctx, cancel := r.client.Detach(ctx)
 		defer cancel()
+		begin := time.Now()
 		tokens, err := r.exchange(ctx, refreshToken)
+		r.traces.refreshed(ctx, Refreshed{Code: codeOf(err), Duration: time.Since(begin)})
 		if err == nil {
 			r.answers.Set(key, tokens, r.replay)
+			r.former.Set(cache.KeyOf(tokens.RefreshToken), key, r.replay)
 		}
 		return tokens, err
 	})
@@ -129,6 +139,13 @@ func (r *refresher) refresh(ctx context.Context, refreshToken string) (*TokenSet
 		}
 		tokens := *result.Val.(*TokenSet) // each caller may do with it as he likes
 		return &tokens, nil
+	}
+}
+
+// forget drops what is remembered of a session that ends, back to its first refresh token that is remembered.
+func (r *refresher) forget(refreshToken string) {
+	for key, known := cache.KeyOf(refreshToken), true; known; key, known = r.former.Get(key) {
+		r.answers.Delete(key)
 	}
 }
 
@@ -168,8 +185,21 @@ func first(values []string, otherwise string) string {
 
 // RefreshHandler answers a POST request with new tokens for its refresh token, which is in the body, as JSON
 // {"refresh_token":"…"} or as a form, or with WithRefreshCookie in the cookie.
+//
+//	@Summary	New tokens for a refresh token
+//	@Tags		keycloak
+//	@Accept		x-www-form-urlencoded
+//	@Produce	json
+//	@Param		refresh_token		formData	string	false	"Left out where a cookie has it"
+//	@Success	200					{object}	TokenSet
+//	@Failure	400,403,413,415,503	{object}	errorBody
+//	@Router		/auth/refresh [post]
 func (p *Plugin) RefreshHandler() gin.HandlerFunc {
 	return p.withRefreshToken(func(c *gin.Context, refreshToken string) {
+		if refreshToken == "" {
+			p.refuse(c, refusal(CodeInvalidRequest, "no refresh token"))
+			return
+		}
 		tokens, err := p.Refresh(c.Request.Context(), refreshToken)
 		if err != nil {
 			if errors.Is(err, ErrTokenRefreshFailed) {
@@ -188,12 +218,28 @@ func (p *Plugin) RefreshHandler() gin.HandlerFunc {
 }
 
 // LogoutHandler ends the session of a refresh token at Keycloak and answers a POST request with 204. A session that
-// has ended already is as good. The token is where RefreshHandler looks for it.
+// has ended already is as good, and so is a token that Keycloak does not take: it does not say which of the two it is.
+// The token is where RefreshHandler looks for it.
+//
+//	@Summary	End the session of a refresh token
+//	@Tags		keycloak
+//	@Accept		x-www-form-urlencoded
+//	@Produce	json
+//	@Param		refresh_token	formData	string	false	"Left out where a cookie has it"
+//	@Success	204
+//	@Failure	400,403,413,415,503	{object}	errorBody
+//	@Router		/auth/logout [post]
 func (p *Plugin) LogoutHandler() gin.HandlerFunc {
 	return p.withRefreshToken(func(c *gin.Context, refreshToken string) {
-		if err := p.Logout(c.Request.Context(), refreshToken); err != nil {
-			p.refuse(c, err)
+		switch {
+		case refreshToken == "" && p.cfg.refresh.cookie == "":
+			p.refuse(c, refusal(CodeInvalidRequest, "no refresh token"))
 			return
+		case refreshToken != "": // without a cookie the session has ended before
+			if err := p.Logout(c.Request.Context(), refreshToken); err != nil {
+				p.refuse(c, err)
+				return
+			}
 		}
 		p.clearRefreshCookie(c)
 		c.Header("Cache-Control", "no-store")
@@ -208,13 +254,14 @@ func (p *Plugin) Logout(ctx context.Context, refreshToken string) error {
 	if p.closed.Load() {
 		return refusal(CodeConnection, "the plugin was closed")
 	}
+	p.home.refresher.forget(refreshToken)
 	if err := p.home.client.Logout(ctx, refreshToken); err != nil {
 		return &Error{Code: connectionCode(err), Err: err}
 	}
 	return nil
 }
 
-// withRefreshToken hands the refresh token of a POST request to a handler.
+// withRefreshToken hands the refresh token of a POST request to a handler, "" if there is none.
 func (p *Plugin) withRefreshToken(handle func(*gin.Context, string)) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		refreshToken, err := p.refreshToken(c)
@@ -236,14 +283,7 @@ func (p *Plugin) refreshToken(c *gin.Context) (string, error) {
 	if p.cfg.refresh.cookie != "" {
 		read = p.refreshTokenInCookie
 	}
-	found, err := read(c)
-	if err != nil {
-		return "", err
-	}
-	if found == "" {
-		return "", refusal(CodeInvalidRequest, "no refresh token")
-	}
-	return found, nil
+	return read(c)
 }
 
 func (p *Plugin) refreshTokenInCookie(c *gin.Context) (string, error) {

@@ -178,7 +178,7 @@ func TestRefreshFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := keycloaktest.New(t)
-			a := newRefreshAPI(t, srv, ginkeycloak.WithTimeouts(time.Second, 200*time.Millisecond))
+			a := newRefreshAPI(t, srv, ginkeycloak.WithTimeouts(time.Second, time.Second))
 			srv.Fail(keycloaktest.TokenEndpoint, tt.fault(t))
 			got := a.post(t, "/auth/refresh", srv.RefreshToken())
 			checkKind(t, name, got, kindDown)
@@ -294,8 +294,47 @@ func TestLogout(t *testing.T) {
 	if got := a.post(t, "/auth/logout", "nonsense"); got.status != http.StatusNoContent {
 		t.Errorf("logout with nonsense = %d %s, want 204", got.status, got.body)
 	}
+	// Nor is what was remembered of the session given out again.
+	old := srv.RefreshToken()
+	renewed := tokens(t, a.post(t, "/auth/refresh", tokens(t, a.post(t, "/auth/refresh", old)).RefreshToken))
+	if got := a.post(t, "/auth/logout", renewed.RefreshToken); got.status != http.StatusNoContent {
+		t.Errorf("logout = %d %s, want 204", got.status, got.body)
+	}
+	if got := a.post(t, "/auth/refresh", old); got.code != ginkeycloak.CodeTokenRefreshFailed {
+		t.Errorf("replay after logout = %d %s, want token_refresh_failed", got.status, got.body)
+	}
 	srv.Stop()
 	checkKind(t, "Keycloak away", a.post(t, "/auth/logout", token), kindDown)
+}
+
+// A stranger cannot make the token endpoint look dead to everybody else.
+func TestRefreshBreakerIsNotForStrangers(t *testing.T) {
+	t.Parallel()
+	srv := keycloaktest.New(t)
+	a := newRefreshAPI(t, srv)
+	good := srv.RefreshToken()
+	srv.Fail(keycloaktest.TokenEndpoint, keycloaktest.Times(10, keycloaktest.Answer(400, "application/json", `{"error":"odd"}`)))
+	for i := range 10 {
+		checkKind(t, "a request that Keycloak finds fault with", a.post(t, "/auth/refresh", "odd"+strings.Repeat("x", i)), kindDown)
+	}
+	if got := a.post(t, "/auth/refresh", strings.Repeat("x", 30_000)); got.code != ginkeycloak.CodeTokenRefreshFailed {
+		t.Errorf("a refresh token of 30 000 bytes = %d %s, want token_refresh_failed", got.status, got.body)
+	}
+	tokens(t, a.post(t, "/auth/refresh", good))
+}
+
+// The ways in which the token endpoint says that it is the refresh token: invalid_scope where a consent was withdrawn,
+// invalid_request where the token was too long for Keycloak to look at.
+func TestErrorsThatAreAboutTheRefreshToken(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"invalid_grant", "invalid_scope", "invalid_request", "access_denied"} {
+		srv := keycloaktest.New(t)
+		a := newRefreshAPI(t, srv)
+		srv.Fail(keycloaktest.TokenEndpoint, keycloaktest.Answer(400, "application/json", `{"error":"`+code+`"}`))
+		if got := a.post(t, "/auth/refresh", srv.RefreshToken()); got.code != ginkeycloak.CodeTokenRefreshFailed {
+			t.Errorf("%s = %d %s, want token_refresh_failed", code, got.status, got.body)
+		}
+	}
 }
 
 func TestRefreshCookie(t *testing.T) {
@@ -343,6 +382,9 @@ func TestRefreshCookie(t *testing.T) {
 		}
 	}
 
+	if got := a.do(t, request("POST", "/auth/logout", "")(t)); got.status != http.StatusNoContent {
+		t.Errorf("logout without a cookie, as after a logout = %d %s, want 204", got.status, got.body)
+	}
 	srv.LogoutUser("alice")
 	got = a.do(t, request("POST", "/auth/refresh", "", "Cookie", "rt="+rotated.Value)(t))
 	if got.code != ginkeycloak.CodeTokenRefreshFailed {

@@ -14,6 +14,7 @@ type requirement struct {
 	method string // for the panic of a mistake
 	code   Code
 	kind   string // "role", "group", "scope"
+	of     string // what the roles are of, for descriptions: " of the realm"
 	values []string
 	any    bool // one of the values will do
 	has    func(u *User, value string) bool
@@ -34,7 +35,7 @@ func (p *Plugin) RequireAnyRole(roles ...string) gin.HandlerFunc {
 
 // RequireRealmRoles refuses users who lack one of the roles in the realm, whatever roles they have in clients.
 func (p *Plugin) RequireRealmRoles(roles ...string) gin.HandlerFunc {
-	return p.require(requirement{method: "RequireRealmRoles", code: CodeMissingRoles, kind: "role", values: roles, has: (*User).HasRealmRole})
+	return p.require(requirement{method: "RequireRealmRoles", code: CodeMissingRoles, kind: "role", of: " of the realm", values: roles, has: (*User).HasRealmRole})
 }
 
 // RequireClientRoles refuses users who lack one of the roles in that client, whatever roles they have elsewhere.
@@ -43,7 +44,9 @@ func (p *Plugin) RequireClientRoles(client string, roles ...string) gin.HandlerF
 		panic("ginkeycloak: RequireClientRoles: the client is empty")
 	}
 	has := func(u *User, role string) bool { return u.HasClientRole(client, role) }
-	return p.require(requirement{method: "RequireClientRoles", code: CodeMissingRoles, kind: "role", values: roles, has: has})
+	return p.require(requirement{
+		method: "RequireClientRoles", code: CodeMissingRoles, kind: "role", of: " of the client `" + client + "`", values: roles, has: has,
+	})
 }
 
 // RequireGroups refuses users who are not in all of the groups, with CodeMissingGroups. Groups are paths:
@@ -74,6 +77,7 @@ func (p *Plugin) require(r requirement) gin.HandlerFunc {
 	r.mustBeComplete()
 	missing := r.refusal()
 	return func(c *gin.Context) {
+		p.guards.note(c, &r)
 		user, err := p.userOf(c)
 		if err != nil {
 			p.refuse(c, err)

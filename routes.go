@@ -22,7 +22,7 @@ type openRoutes struct {
 	routes atomic.Pointer[map[route]bool] // read by every request, replaced when a route is added
 
 	mu  sync.Mutex // guards own, and changes of routes
-	own []string   // patterns of the library's own routes
+	own []string   // patterns of the library's own routes that take a refresh token
 }
 
 func newOpenRoutes(public map[route]bool) *openRoutes {
@@ -31,14 +31,23 @@ func newOpenRoutes(public map[route]bool) *openRoutes {
 	return o
 }
 
-// add opens a route of the library's own.
+// add opens a route of the library's own that takes a refresh token.
 func (o *openRoutes) add(pattern string) {
+	o.open(route{pattern: pattern})
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.own = append(o.own, pattern)
+}
+
+// open opens routes of the library's own.
+func (o *openRoutes) open(opened ...route) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	routes := maps.Clone(*o.routes.Load())
-	routes[route{pattern: pattern}] = true
+	for _, r := range opened {
+		routes[r] = true
+	}
 	o.routes.Store(&routes)
-	o.own = append(o.own, pattern)
 }
 
 // has reports whether the route that Gin chose for a request is open. Paths of URLs do not come into it.
@@ -77,7 +86,7 @@ func (p *Plugin) registerOpen(r gin.IRoutes, relative string, handler gin.Handle
 	}, relative, handler)
 }
 
-// openPaths lists the paths of the library's own routes.
+// openPaths lists the paths of the library's own routes that take a refresh token.
 func (p *Plugin) openPaths() []string {
 	p.open.mu.Lock()
 	defer p.open.mu.Unlock()

@@ -180,12 +180,8 @@ func (u User) GoString() string { return u.String() }
 // LogValue is String, for slog.
 func (u User) LogValue() slog.Value { return slog.StringValue(u.String()) }
 
-// userKey is the key of the user in a request's context.
+// userKey is the key of the user in a request's context, where handlers and guards find him.
 type userKey struct{}
-
-// ginKey is the key of the user in a gin.Context, where guards look for it. An anonymous request that
-// OptionalMiddleware let pass has its plugin's anonymous user there.
-const ginKey = "github.com/c0mpiler/ginkeycloak.user"
 
 // UserFromContext returns the authenticated user of a request. It takes the *gin.Context, the context of its
 // Request, or a child of either.
@@ -200,7 +196,10 @@ func UserFromContext(ctx context.Context) (*User, bool) {
 			u, ok = r.Context().Value(userKey{}).(*User)
 		}
 	}
-	return u, ok && u != nil
+	if !ok || u == nil || u.isAnonymous() {
+		return nil, false
+	}
+	return u, true
 }
 
 // ContextWithUser returns a copy of ctx in which UserFromContext finds u, for tests of handlers. It does not
@@ -210,19 +209,16 @@ func ContextWithUser(ctx context.Context, u *User) context.Context {
 	return context.WithValue(ctx, userKey{}, u)
 }
 
-// admit makes the user known to the handlers behind.
+// admit makes the user known to the handlers behind. An anonymous request that OptionalMiddleware let pass has its
+// plugin's anonymous user.
 func (p *Plugin) admit(c *gin.Context, u *User) {
-	c.Set(ginKey, u)
-	if !u.isAnonymous() {
-		c.Request = c.Request.WithContext(ContextWithUser(c.Request.Context(), u))
-	}
+	c.Request = c.Request.WithContext(ContextWithUser(c.Request.Context(), u))
 }
 
 // known returns the user, maybe the anonymous one, that this plugin admitted to a request; nil if it did not yet.
 // The users of another plugin, which may be of another realm, are strangers to this one.
 func (p *Plugin) known(c *gin.Context) *User {
-	value, _ := c.Get(ginKey)
-	if u, ok := value.(*User); ok && u.validatedBy == p {
+	if u, ok := c.Request.Context().Value(userKey{}).(*User); ok && u != nil && u.validatedBy == p {
 		return u
 	}
 	return nil

@@ -18,7 +18,9 @@ type realm struct {
 	policy       *policy
 	client       *keycloak.Client
 	keys         *keys.Set
-	introspector *introspector // nil without WithIntrospection
+	headers      token.Headers
+	verified     *verifiedTokens // nil if none are remembered
+	introspector *introspector   // nil without WithIntrospection
 	refresher    *refresher
 	newUser      func(*token.Claims) *User
 }
@@ -43,6 +45,7 @@ func newRealm(cfg *config, p *Plugin) *realm {
 		SkipTLSVerify:    cfg.insecureSkipTLSVerify,
 		MetadataTTL:      metadataAge * cfg.keyCache,
 		Logger:           cfg.logger,
+		Trace:            cfg.traces.calls(),
 		Now:              cfg.now,
 	})
 	set := keys.New(keys.Config{
@@ -51,9 +54,11 @@ func newRealm(cfg *config, p *Plugin) *realm {
 		TTL:        cfg.keyCache,
 		MaxStale:   cfg.maxStale,
 		Logger:     cfg.logger,
+		Looked:     cfg.traces.looked(),
+		Changed:    cfg.traces.changed(),
 		Now:        cfg.now,
 	})
-	r := &realm{client: client, keys: set, refresher: newRefresher(cfg, client), policy: newPolicy(cfg)}
+	r := &realm{client: client, keys: set, refresher: newRefresher(cfg, client), policy: newPolicy(cfg), verified: newVerifiedTokens(cfg)}
 	r.newUser = func(c *token.Claims) *User { return newUser(c, cfg.clientID, p) }
 	if cfg.introspection.mode != introspectNone {
 		r.introspector = newIntrospector(cfg, client, r.policy, r.newUser)
@@ -67,8 +72,11 @@ func (r *realm) close() {
 }
 
 // readToken decodes a token. Nothing in it is to be believed yet.
-func readToken(raw string) (*token.JWS, *token.Claims, error) {
-	t, err := token.Parse(raw)
+func readToken(raw string) (*token.JWS, *token.Claims, error) { return readTokenKnowing(nil, raw) }
+
+// readTokenKnowing is readToken, but spares itself to decode a header that is known.
+func readTokenKnowing(known *token.Headers, raw string) (*token.JWS, *token.Claims, error) {
+	t, err := known.Parse(raw)
 	if err != nil {
 		return nil, nil, tokenError(err)
 	}
@@ -114,13 +122,16 @@ func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims
 	if err != nil {
 		return nil, keyError(err)
 	}
-	if err := t.Verify(key); err != nil {
+	if err := t.Verify(key.Public); err != nil {
 		return nil, tokenError(err)
 	}
+	r.headers.Learn(t)
 	if incomplete {
 		return r.introspector.user(ctx, raw)
 	}
-	return r.newUser(claims), nil
+	user := r.newUser(claims)
+	r.verified.remember(raw, user, key.Generation, r.policy.remaining(user.ExpiresAt))
+	return user, nil
 }
 
 // policy says which tokens of a realm are good for this API.
@@ -148,12 +159,24 @@ func newPolicy(cfg *config) *policy {
 	}
 }
 
-// judgeHeader checks algorithm and type. RFC 8725 §3.11: a JWT of another kind, such as a logout token or a DPoP
-// proof, is no access token, whoever signed it.
+// judgeHeader checks algorithm and type.
 func (p *policy) judgeHeader(h *token.Header) error {
+	if err := p.judgeAlgorithm(h); err != nil {
+		return err
+	}
+	return p.judgeHeaderType(h)
+}
+
+func (p *policy) judgeAlgorithm(h *token.Header) error {
 	if !slices.Contains(p.algorithms, h.Algorithm) {
 		return refusal(CodeInvalidAlgorithm, fmt.Sprintf("alg is none of the accepted algorithms %q", p.algorithms))
 	}
+	return nil
+}
+
+// judgeHeaderType checks typ of the header. RFC 8725 §3.11: a JWT of another kind, such as a logout token or a DPoP
+// proof, is no access token, whoever signed it.
+func (p *policy) judgeHeaderType(h *token.Header) error {
 	// RFC 7515 §4.1.9: media types are compared without regard to case, "application/" may be left out.
 	switch strings.ToLower(h.Type) {
 	case "jwt", "at+jwt", "application/at+jwt":
@@ -164,11 +187,22 @@ func (p *policy) judgeHeader(h *token.Header) error {
 
 // judgeKind checks what the token is.
 func (p *policy) judgeKind(c *token.Claims) error {
+	if err := p.judgeType(c); err != nil {
+		return err
+	}
+	return p.judgeBinding(c)
+}
+
+func (p *policy) judgeType(c *token.Claims) error {
 	if c.Type != "Bearer" {
 		// Only this tells an access token of Keycloak from an ID token, which has the same signature and may have
 		// the same audience.
 		return refusal(CodeInvalidTokenType, "typ is not Bearer: this is an ID token, a refresh token or another that is no access token")
 	}
+	return nil
+}
+
+func (p *policy) judgeBinding(c *token.Claims) error {
 	if c.Bound {
 		// RFC 9449 §6, RFC 8705 §3: without a proof of possession, whoever presents a bound token may have stolen it.
 		return refusal(CodeInvalidClaims, "cnf binds the token to a key, and proof of possession is not supported")
@@ -178,14 +212,36 @@ func (p *policy) judgeKind(c *token.Claims) error {
 
 // judgeParties checks of whom, for whom and to whom the token was issued.
 func (p *policy) judgeParties(c *token.Claims) error {
-	switch {
-	case c.Subject == "":
+	if err := p.judgeSubject(c); err != nil {
+		return err
+	}
+	if err := p.judgeAudience(c); err != nil {
+		return err
+	}
+	return p.judgeAuthorizedParty(c)
+}
+
+func (p *policy) judgeSubject(c *token.Claims) error {
+	if c.Subject == "" {
 		return refusal(CodeMissingClaim, "sub is missing: has the client the client scope basic, or does it use lightweight access tokens, which take WithIntrospection?")
-	case !p.anyAudience && len(c.Audience) == 0:
+	}
+	return nil
+}
+
+func (p *policy) judgeAudience(c *token.Claims) error {
+	switch {
+	case p.anyAudience:
+		return nil
+	case len(c.Audience) == 0:
 		return refusal(CodeMissingClaim, fmt.Sprintf("aud is missing, one of %q is expected: has the client an audience mapper?", p.audience))
-	case !p.anyAudience && !intersect(c.Audience, p.audience):
+	case !intersect(c.Audience, p.audience):
 		return refusal(CodeInvalidClaims, fmt.Sprintf("aud has none of %q: has the client an audience mapper?", p.audience))
-	case len(p.authorizedParties) > 0 && !slices.Contains(p.authorizedParties, c.AuthorizedParty):
+	}
+	return nil
+}
+
+func (p *policy) judgeAuthorizedParty(c *token.Claims) error {
+	if len(p.authorizedParties) > 0 && !slices.Contains(p.authorizedParties, c.AuthorizedParty) {
 		return refusal(CodeInvalidClaims, fmt.Sprintf("azp is none of the authorized parties %q", p.authorizedParties))
 	}
 	return nil
@@ -207,12 +263,20 @@ func (p *policy) judgeAnswer(c *token.Claims) error {
 
 // judgeTime checks the times of RFC 7519 §4.1.4 to §4.1.6. An access token without an end is refused.
 func (p *policy) judgeTime(c *token.Claims) error {
+	if err := p.judgeEnd(c); err != nil {
+		return err
+	}
+	return p.judgeBegin(c)
+}
+
+func (p *policy) judgeEnd(c *token.Claims) error {
 	if !c.ExpiresAt.Present() {
 		return refusal(CodeMissingClaim, "exp is missing")
 	}
-	if err := p.judgeExpiry(c.ExpiresAt.Time()); err != nil {
-		return err
-	}
+	return p.judgeExpiry(c.ExpiresAt.Time())
+}
+
+func (p *policy) judgeBegin(c *token.Claims) error {
 	now := p.now()
 	switch {
 	case c.NotBefore.Present() && now.Before(c.NotBefore.Time().Add(-p.leeway)):

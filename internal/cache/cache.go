@@ -57,6 +57,53 @@ func (c *Cache[V]) Delete(k Key) { c.table.Invalidate(k) }
 // Len is about how many entries there are.
 func (c *Cache[V]) Len() int { return c.table.EstimatedSize() }
 
+// Tokens is a table of tokens that were verified, by the token itself: a request has it in hand, and hashing it well
+// enough to leave it out would cost more than all the rest of the look-up.
+type Tokens[V any] struct {
+	table *otter.Cache[string, entry[V]]
+}
+
+// entryCost is about what an entry takes besides its token, in bytes, and tokenCost how many times the token's length
+// an entry takes with its claims and strings.
+const (
+	entryCost = 1024
+	tokenCost = 3
+)
+
+// NewTokens returns an empty table of at most maximum tokens and at most about that many bytes, both positive.
+func NewTokens[V any](maximum int, bytes uint64, now func() time.Time) *Tokens[V] {
+	// An entry weighs no less than this, so that there are never more than the maximum.
+	least := max(bytes/uint64(maximum), 1) //nolint:gosec // maximum is positive
+	return &Tokens[V]{table: otter.Must(&otter.Options[string, entry[V]]{
+		MaximumWeight: bytes,
+		Weigher: func(token string, _ entry[V]) uint32 {
+			return uint32(min(max(least, uint64(entryCost+tokenCost*len(token))), 1<<31))
+		},
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[string, entry[V]]) time.Duration {
+			return e.Value.ttl
+		}),
+		Clock:    clock(now),
+		Executor: func(f func()) { f() },
+	})}
+}
+
+// Get returns the value of a token that was set and has not expired.
+func (c *Tokens[V]) Get(token string) (value V, ok bool) {
+	e, ok := c.table.GetIfPresent(token)
+	return e.value, ok
+}
+
+// Set remembers a value for that time, which must be positive.
+func (c *Tokens[V]) Set(token string, value V, ttl time.Duration) {
+	c.table.Set(token, entry[V]{value, ttl})
+}
+
+// Delete forgets a token.
+func (c *Tokens[V]) Delete(token string) { c.table.Invalidate(token) }
+
+// Len is about how many tokens there are.
+func (c *Tokens[V]) Len() int { return c.table.EstimatedSize() }
+
 // clock makes the tables go by the library's clock. It does not tick: entries that have expired are dropped when
 // others are added, and there are never more than the maximum.
 type clock func() time.Time

@@ -46,8 +46,24 @@ type Config struct {
 
 	MetadataTTL time.Duration // how long a discovery document is used before it is fetched again
 	Logger      *slog.Logger
+	Trace       *Trace // may be nil
 	Now         func() time.Time
 }
+
+// Trace is told of each call. The call is made with the context that Started returns.
+type Trace struct {
+	Started func(ctx context.Context, call string, r *http.Request) context.Context
+	Done    func(ctx context.Context, call string, status int, err error, took time.Duration)
+}
+
+// The names of the calls, for Trace.
+const (
+	callDiscovery     = "discovery"
+	callKeySet        = "key_set"
+	callIntrospection = "introspection"
+	callToken         = "token"
+	callLogout        = "logout"
+)
 
 // Client talks to one realm of one Keycloak. It is safe for concurrent use.
 type Client struct {
@@ -62,7 +78,8 @@ type Client struct {
 	introspection *endpoint
 	token         *endpoint
 	logout        *endpoint
-	refused       atomic.Bool // our credentials, when they were last used
+	refused       atomic.Bool  // our credentials, when they were last used
+	expiring      atomic.Int64 // end of the certificate that was last warned of
 
 	flights  singleflight.Group
 	mu       sync.Mutex // guards metadata and loadedAt
@@ -92,9 +109,9 @@ func NewClient(cfg Config) *Client {
 	}
 	client.CheckRedirect = sameOrigin
 	c.http = &client
-	c.introspection = c.newEndpoint("introspection endpoint", "introspection_endpoint", cfg.IntrospectionURL, func(m *Metadata) string { return m.IntrospectionURL })
-	c.token = c.newEndpoint("token endpoint", "token_endpoint", cfg.TokenURL, func(m *Metadata) string { return m.TokenURL })
-	c.logout = c.newEndpoint("logout endpoint", "end_session_endpoint", "", func(m *Metadata) string { return m.EndSessionURL })
+	c.introspection = c.newEndpoint(callIntrospection, "introspection endpoint", "introspection_endpoint", cfg.IntrospectionURL, func(m *Metadata) string { return m.IntrospectionURL })
+	c.token = c.newEndpoint(callToken, "token endpoint", "token_endpoint", cfg.TokenURL, func(m *Metadata) string { return m.TokenURL })
+	c.logout = c.newEndpoint(callLogout, "logout endpoint", "end_session_endpoint", "", func(m *Metadata) string { return m.EndSessionURL })
 	return c
 }
 
@@ -147,46 +164,91 @@ func sameOrigin(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// get fetches an address and decodes its JSON answer into v. what names the thing fetched, for errors.
-func (c *Client) get(ctx context.Context, what, address string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-	if err != nil {
-		return &Error{Kind: Misconfigured, What: what, URL: address, Err: err}
-	}
-	req.Header.Set("Accept", "application/json")
-	status, body, err := c.do(req)
-	switch {
-	case err != nil:
-		return &Error{Kind: kindOf(err), What: what, URL: address, Err: cause(err)}
-	case status == http.StatusTooManyRequests || status == http.StatusRequestTimeout:
-		return &Error{Kind: Unavailable, What: what, URL: address, Err: statusError(status)}
-	case status >= 300 && status < 500:
-		// No realm of that name, no such endpoint, not for us: asking again will not help.
-		return &Error{Kind: Misconfigured, What: what, URL: address, Err: statusError(status)}
-	case status != http.StatusOK:
-		return &Error{Kind: Unavailable, What: what, URL: address, Err: statusError(status)}
-	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return &Error{Kind: Unavailable, What: what, URL: address, Err: errNotJSON}
-	}
-	return nil
+// request is what is asked for: its name for traces, what it is in words for errors, and where it is.
+type request struct{ call, what, address string }
+
+func (r request) failed(kind Kind, err error) *Error {
+	return &Error{Kind: kind, What: r.what, URL: r.address, Err: err}
 }
 
-// do sends a request and reads its answer whole, within the body limit.
-func (c *Client) do(req *http.Request) (status int, body []byte, err error) {
+// get fetches an address and decodes its JSON answer into v.
+func (c *Client) get(ctx context.Context, r request, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.address, http.NoBody)
+	if err != nil {
+		return r.failed(Misconfigured, err)
+	}
+	req.Header.Set("Accept", "application/json")
+	_, err = c.call(r, req, func(got answer) error {
+		switch {
+		case got.status == http.StatusOK:
+			if json.Unmarshal(got.body, v) != nil {
+				return r.failed(Unavailable, errNotJSON)
+			}
+			return nil
+		case got.mayPass() || got.status < 300:
+			return r.failed(Unavailable, statusError(got.status))
+		}
+		// No realm of that name, no such endpoint, not for us: asking again will not help.
+		return r.failed(Misconfigured, statusError(got.status))
+	})
+	return err
+}
+
+// answer is what an endpoint said.
+type answer struct {
+	status int
+	body   []byte
+}
+
+// mayPass reports whether the trouble that an answer tells of may pass by itself.
+func (a answer) mayPass() bool {
+	return a.status >= 500 || a.status == http.StatusTooManyRequests || a.status == http.StatusRequestTimeout
+}
+
+// call sends a request, reads its answer whole and has it judged. Every exchange with Keycloak goes through it.
+func (c *Client) call(r request, req *http.Request, judge func(answer) error) (got answer, err error) {
+	defer func() {
+		if v := recover(); v != nil { // in a trace or a transport of the user's: it must not end the process
+			err = r.failed(Unavailable, fmt.Errorf("panic: %v", v))
+		}
+	}()
+	if c.cfg.Trace != nil {
+		ctx, begin := c.cfg.Trace.Started(req.Context(), r.call, req), time.Now()
+		req = req.WithContext(ctx)
+		defer func() { c.cfg.Trace.Done(ctx, r.call, got.status, err, time.Since(begin)) }()
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return answer{}, r.failed(kindOf(err), cause(err))
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	c.noteCertificate(resp.TLS)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return 0, nil, err
+		return answer{status: resp.StatusCode}, r.failed(kindOf(err), cause(err))
 	}
 	if len(body) > maxBody {
-		return 0, nil, errTooLarge
+		return answer{status: resp.StatusCode}, r.failed(Unavailable, errTooLarge)
 	}
-	return resp.StatusCode, body, nil
+	got = answer{status: resp.StatusCode, body: body}
+	return got, judge(got)
+}
+
+// expirySoon is how long before Keycloak's certificate expires a warning is logged.
+const expirySoon = 30 * 24 * time.Hour
+
+// noteCertificate logs once for each certificate that it will expire soon.
+func (c *Client) noteCertificate(state *tls.ConnectionState) {
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return
+	}
+	leaf := state.PeerCertificates[0]
+	left := leaf.NotAfter.Sub(c.cfg.Now())
+	if left > expirySoon || c.expiring.Swap(leaf.NotAfter.Unix()) == leaf.NotAfter.Unix() {
+		return
+	}
+	c.cfg.Logger.LogAttrs(c.life, slog.LevelWarn, "keycloak: its certificate expires soon",
+		slog.Time("not_after", leaf.NotAfter), slog.Int("days_left", int(left/(24*time.Hour))))
 }

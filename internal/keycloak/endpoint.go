@@ -1,7 +1,6 @@
 package keycloak
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +24,7 @@ const (
 
 // endpoint is an endpoint that takes forms from authenticated clients.
 type endpoint struct {
+	call     string
 	what     string
 	member   string // of the discovery document
 	override string // address from the configuration
@@ -33,22 +33,24 @@ type endpoint struct {
 	last     atomic.Pointer[Error] // the failure that callers are told of while the breaker is open
 }
 
-// answer is what an endpoint said: success, or an error of its own in status 400.
-type answer struct {
-	status int
-	body   []byte
-}
-
-func (c *Client) newEndpoint(what, member, override string, address func(*Metadata) string) *endpoint {
-	e := &endpoint{what: what, member: member, override: override, address: address}
+func (c *Client) newEndpoint(call, what, member, override string, address func(*Metadata) string) *endpoint {
+	e := &endpoint{call: call, what: what, member: member, override: override, address: address}
 	e.breaker = gobreaker.NewCircuitBreaker[answer](gobreaker.Settings{
 		Name:          what,
 		Timeout:       breakerPause,
 		ReadyToTrip:   func(counts gobreaker.Counts) bool { return counts.ConsecutiveFailures >= breakerFailures },
 		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) },
+		IsSuccessful:  isAlive,
 		OnStateChange: c.logBreaker,
 	})
 	return e
+}
+
+// isAlive reports whether an endpoint is well enough to be asked again. What it finds wrong with a single request is
+// nothing to pause for: a stranger could have caused it.
+func isAlive(err error) bool {
+	failure, ok := errors.AsType[*Error](err)
+	return err == nil || ok && failure.Kind == Misconfigured
 }
 
 // logBreaker tells of an endpoint's trouble once when it begins and once when it ends.
@@ -82,61 +84,67 @@ func (c *Client) post(ctx context.Context, e *endpoint, form url.Values) (answer
 func (c *Client) postOnce(ctx context.Context, e *endpoint, form url.Values) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	address, err := c.locate(ctx, e)
+	address, issuer, err := c.locate(ctx, e)
 	if err != nil {
 		return answer{}, err
 	}
+	r := request{call: e.call, what: e.what, address: address}
 	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
-	if err := c.cfg.Credentials.authenticate(header, form, c.cfg.Issuers[0], c.cfg.Now()); err != nil {
-		return answer{}, &Error{Kind: Misconfigured, What: e.what, URL: address, Err: err}
+	if err := c.cfg.Credentials.authenticate(header, form, issuer, c.cfg.Now()); err != nil {
+		return answer{}, r.failed(Misconfigured, err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
-		return answer{}, &Error{Kind: Misconfigured, What: e.what, URL: address, Err: err}
+		return answer{}, r.failed(Misconfigured, err)
 	}
 	req.Header = header
-	status, body, err := c.do(req)
-	if err != nil {
-		return answer{}, &Error{Kind: kindOf(err), What: e.what, URL: address, Err: cause(err)}
-	}
-	got := answer{status: status, body: bytes.TrimSpace(body)}
-	return got, c.judgeStatus(e, address, got)
+	return c.call(r, req, func(got answer) error { return c.judgeStatus(r, got) })
 }
 
-// locate finds the address of an endpoint: the configuration's, or else the discovery document's.
-func (c *Client) locate(ctx context.Context, e *endpoint) (string, error) {
+// locate finds the address of an endpoint, the configuration's or else the discovery document's, and the name that
+// the issuer goes by there: a Keycloak without a fixed hostname goes by the one it is called by.
+func (c *Client) locate(ctx context.Context, e *endpoint) (address, issuer string, err error) {
 	if e.override != "" {
-		return e.override, nil
+		return e.override, c.cfg.Issuers[0], nil
 	}
 	m, err := c.Metadata(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return c.endpointURL(e.member, e.address(m))
+	address, err = c.endpointURL(e.member, e.address(m))
+	return address, m.Issuer, err
 }
 
 // judgeStatus sorts answers into those for the caller and failures, by status and by the error codes of RFC 6749
 // §5.2, never by text.
-func (c *Client) judgeStatus(e *endpoint, address string, got answer) error {
-	fail := func(kind Kind, err error) error {
-		return &Error{Kind: kind, What: e.what, URL: address, Err: err}
-	}
+func (c *Client) judgeStatus(r request, got answer) error {
 	code := errorCode(got.body)
 	switch {
-	case got.status == http.StatusOK || got.status == http.StatusNoContent:
-		c.noteCredentials(e, true)
+	case got.status == http.StatusOK || got.status == http.StatusNoContent,
+		got.status == http.StatusBadRequest && refusesGrant(r.call, code):
+		c.noteCredentials(r, true)
 		return nil
 	case got.status == http.StatusUnauthorized || got.status == http.StatusForbidden ||
 		code == "invalid_client" || code == "unauthorized_client":
-		c.noteCredentials(e, false)
-		return fail(CredentialsRefused, fmt.Errorf("client %q: %w", c.cfg.Credentials.ClientID, statusError(got.status)))
-	case got.status == http.StatusBadRequest && code == "invalid_grant":
-		c.noteCredentials(e, true)
-		return nil
-	case got.status >= 500 || got.status == http.StatusTooManyRequests || got.status == http.StatusRequestTimeout:
-		return fail(Unavailable, statusError(got.status))
+		c.noteCredentials(r, false)
+		return r.failed(CredentialsRefused, fmt.Errorf("client %q: %w", c.cfg.Credentials.ClientID, statusError(got.status)))
+	case got.mayPass():
+		return r.failed(Unavailable, statusError(got.status))
 	}
-	return fail(Misconfigured, statusError(got.status))
+	return r.failed(Misconfigured, statusError(got.status))
+}
+
+// refusesGrant reports whether an error of status 400 is about the refresh token and not about us. Besides
+// invalid_grant the token endpoint says invalid_scope where a consent was withdrawn, and invalid_request where it
+// dropped the token for its length, since of our form nothing else can be missing.
+func refusesGrant(call, code string) bool {
+	switch code {
+	case "invalid_grant":
+		return true
+	case "invalid_request", "invalid_scope", "access_denied":
+		return call == callToken
+	}
+	return false
 }
 
 // errorCode is the member error of an error response (RFC 6749 §5.2), or "".
@@ -151,17 +159,26 @@ func errorCode(body []byte) string {
 }
 
 // noteCredentials logs once when our own credentials are refused, and once when they are taken again.
-func (c *Client) noteCredentials(e *endpoint, accepted bool) {
+func (c *Client) noteCredentials(r request, accepted bool) {
 	if c.refused.Swap(!accepted) == !accepted {
 		return
 	}
-	attrs := []slog.Attr{slog.String("client_id", c.cfg.Credentials.ClientID), slog.String("endpoint", e.what)}
+	attrs := []slog.Attr{slog.String("client_id", c.cfg.Credentials.ClientID), slog.String("endpoint", r.what)}
 	if accepted {
 		c.cfg.Logger.LogAttrs(c.life, slog.LevelInfo, "keycloak: client credentials are accepted again", attrs...)
 		return
 	}
 	c.cfg.Logger.LogAttrs(c.life, slog.LevelError,
 		"keycloak: CLIENT CREDENTIALS REFUSED: check client ID, secret or key, and how Keycloak wants this client to authenticate", attrs...)
+}
+
+// Breakers are the states of the breakers, by the name of the call.
+func (c *Client) Breakers() map[string]string {
+	states := make(map[string]string, 3)
+	for _, e := range []*endpoint{c.introspection, c.token, c.logout} {
+		states[e.call] = e.breaker.State().String()
+	}
+	return states
 }
 
 // Introspect asks whether a token is active (RFC 7662 §2.1) and returns the answer's JSON.

@@ -19,6 +19,7 @@ type Metadata struct {
 	Issuer           string `json:"issuer"`
 	KeySetURL        string `json:"jwks_uri"`
 	IntrospectionURL string `json:"introspection_endpoint"`
+	AuthorizationURL string `json:"authorization_endpoint"`
 	TokenURL         string `json:"token_endpoint"`
 	EndSessionURL    string `json:"end_session_endpoint"`
 }
@@ -57,14 +58,13 @@ func (c *Client) held() (m *Metadata, fresh bool) {
 
 // discover fetches the discovery document and keeps it if it is the right one.
 func (c *Client) discover(ctx context.Context) (*Metadata, error) {
-	const what = "discovery document"
-	address := c.base().String() + wellKnown
+	r := request{call: callDiscovery, what: "discovery document", address: c.base().String() + wellKnown}
 	m := new(Metadata)
-	if err := c.get(ctx, what, address, m); err != nil {
+	if err := c.get(ctx, r, m); err != nil {
 		return nil, err
 	}
 	if err := c.judge(m); err != nil {
-		return nil, &Error{Kind: Misconfigured, What: what, URL: address, Err: err}
+		return nil, r.failed(Misconfigured, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,7 +93,11 @@ func (c *Client) base() *url.URL {
 
 // reachable turns an endpoint's address from the discovery document into the one to ask. Its host must be one
 // that the configuration names for this realm; a document does not get to send us elsewhere.
-func (c *Client) reachable(endpoint string) (string, error) {
+func (c *Client) reachable(endpoint string) (string, error) { return c.moved(endpoint, c.base()) }
+
+// moved is an endpoint's address from the discovery document with the realm's address replaced by another of its
+// addresses.
+func (c *Client) moved(endpoint string, to *url.URL) (string, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.User != nil || u.Fragment != "" {
 		return "", errors.New("not a usable address")
@@ -102,9 +106,9 @@ func (c *Client) reachable(endpoint string) (string, error) {
 		if u.Scheme != realm.Scheme || !strings.EqualFold(u.Host, realm.Host) {
 			continue
 		}
-		u.Scheme, u.Host = c.base().Scheme, c.base().Host
+		u.Scheme, u.Host = to.Scheme, to.Host
 		if rest, ok := strings.CutPrefix(u.Path, realm.Path); ok {
-			u.Path = c.base().Path + rest
+			u.Path = to.Path + rest
 		}
 		return u.String(), nil
 	}
@@ -114,7 +118,6 @@ func (c *Client) reachable(endpoint string) (string, error) {
 
 // KeySet fetches the realm's key set (RFC 7517 §5), its keys still undecoded.
 func (c *Client) KeySet(ctx context.Context) ([]jsontext.Value, error) {
-	const what = "key set"
 	address, err := c.keySetURL(ctx)
 	if err != nil {
 		return nil, err
@@ -122,12 +125,13 @@ func (c *Client) KeySet(ctx context.Context) ([]jsontext.Value, error) {
 	var set struct {
 		Keys []jsontext.Value `json:"keys"`
 	}
-	if err := c.get(ctx, what, address, &set); err != nil {
+	r := request{call: callKeySet, what: "key set", address: address}
+	if err := c.get(ctx, r, &set); err != nil {
 		c.forget()
 		return nil, err
 	}
 	if len(set.Keys) == 0 {
-		return nil, &Error{Kind: Unavailable, What: what, URL: address, Err: errors.New("it has no keys")}
+		return nil, r.failed(Unavailable, errors.New("it has no keys"))
 	}
 	return set.Keys, nil
 }
@@ -152,7 +156,11 @@ func (c *Client) endpointURL(name, address string) (string, error) {
 			return address, nil
 		}
 	}
-	return "", &Error{
+	return "", c.badEndpoint(name, err)
+}
+
+func (c *Client) badEndpoint(name string, err error) error {
+	return &Error{
 		Kind: Misconfigured, What: "discovery document", URL: c.base().String() + wellKnown,
 		Err: fmt.Errorf("its %s: %w", name, err),
 	}

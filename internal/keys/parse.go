@@ -26,37 +26,68 @@ const (
 // encryption. It is not worth a word.
 var errNotForSignatures = errors.New("not a key for signatures")
 
-// parse reads the keys of a set. Those that cannot be used are skipped, one by one, so that a bad key does not
-// take the good ones with it; skipped says which and why, but for keys that are not meant for signatures.
-func parse(raw []jsontext.Value, algorithms []string) (usable []jwkset.JWK, skipped string) {
-	var reasons []string
+// Entry is an entry of a key set, and what becomes of it.
+type Entry struct {
+	KeyID, Type, Algorithm, Use string
+
+	Reason string // why it is not used; "" if it is
+	Proper bool   // it is rightly in the set and not for us, such as Keycloak's key for encryption
+
+	key jwkset.JWK
+}
+
+// Inspect says of each entry of a set whether it can be used, and why not. A bad key does not take the good ones
+// with it.
+func Inspect(raw []jsontext.Value, algorithms []string) []Entry {
+	entries := make([]Entry, 0, len(raw))
 	count := make(map[string]int)
 	for _, value := range raw {
-		var m jwkset.JWKMarshal
-		if err := json.Unmarshal(value, &m); err != nil {
-			reasons = append(reasons, "an entry is no JSON Web Key")
-			continue
+		e := inspect(value, algorithms)
+		if e.Reason == "" {
+			count[e.KeyID]++
 		}
-		jwk, err := parseKey(m, algorithms)
-		if errors.Is(err, errNotForSignatures) || errors.Is(err, jwkset.ErrUnsupportedKey) {
-			continue
-		}
-		if err != nil {
-			reasons = append(reasons, fmt.Sprintf("%.80q: %s", m.KID, strings.ReplaceAll(err.Error(), "\n", ": ")))
-			continue
-		}
-		count[m.KID]++
-		usable = append(usable, jwk)
+		entries = append(entries, e)
 	}
 	// Two keys of one ID: which one is meant is anybody's guess, so neither is.
-	usable = slices.DeleteFunc(usable, func(jwk jwkset.JWK) bool { return count[jwk.Marshal().KID] > 1 })
-	for kid, n := range count {
-		if n > 1 {
-			reasons = append(reasons, fmt.Sprintf("%.80q: %d keys have this ID", kid, n))
+	for i := range entries {
+		if n := count[entries[i].KeyID]; entries[i].Reason == "" && n > 1 {
+			entries[i].Reason = fmt.Sprintf("%d keys have this ID", n)
+		}
+	}
+	return entries
+}
+
+func inspect(value jsontext.Value, algorithms []string) Entry {
+	var m jwkset.JWKMarshal
+	if err := json.Unmarshal(value, &m); err != nil {
+		return Entry{Reason: "an entry is no JSON Web Key"}
+	}
+	e := Entry{KeyID: m.KID, Type: m.KTY.String(), Algorithm: m.ALG.String(), Use: m.USE.String()}
+	jwk, err := parseKey(m, algorithms)
+	if err != nil {
+		e.Reason = strings.ReplaceAll(err.Error(), "\n", ": ")
+		e.Proper = errors.Is(err, errNotForSignatures) || errors.Is(err, jwkset.ErrUnsupportedKey)
+	}
+	e.key = jwk
+	return e
+}
+
+// parse reads the keys of a set. skipped says which cannot be used and why, but for keys that are not meant for us.
+func parse(raw []jsontext.Value, algorithms []string) (usable []jwkset.JWK, skipped string) {
+	var reasons []string
+	for _, e := range Inspect(raw, algorithms) {
+		switch {
+		case e.Reason == "":
+			usable = append(usable, e.key)
+		case e.Proper:
+		case e.KeyID == "" && e.Type == "":
+			reasons = append(reasons, e.Reason)
+		default:
+			reasons = append(reasons, fmt.Sprintf("%.80q: %s", e.KeyID, e.Reason))
 		}
 	}
 	slices.Sort(reasons)
-	return usable, strings.Join(reasons, "; ")
+	return usable, strings.Join(slices.Compact(reasons), "; ")
 }
 
 // parseKey turns one entry of a set into a key that one of the algorithms can use.

@@ -36,8 +36,21 @@ type Config struct {
 	TTL        time.Duration                                   // age at which keys are fetched again, in the background
 	MaxStale   time.Duration                                   // age beyond which keys are not used any more
 	Logger     *slog.Logger
+	Looked     func(ctx context.Context, held bool) // told of each look-up; may be nil
+	Changed    func(state State, keys int)          // told of each change of state
 	Now        func() time.Time
 }
+
+// State is a state of the key set.
+type State string
+
+// The states of the key set.
+const (
+	Fresh     State = "fresh"     // fetched
+	Rotated   State = "rotated"   // fetched, and not the same keys as before
+	Unfetched State = "unfetched" // could not be fetched
+	Stale     State = "stale"     // could not be fetched for so long that the keys held are not used any more
+)
 
 // Set is the key set of one issuer.
 //
@@ -66,6 +79,7 @@ type trouble struct {
 	err            error     // of the last one
 	retryAt        time.Time // until then, err is the answer for whoever cannot do without keys
 	backgroundFrom time.Time // until then, keys past their TTL are not refreshed
+	stale          bool      // it was told that the keys are too old
 }
 
 // New returns a set that has fetched nothing yet.
@@ -84,13 +98,23 @@ func (s *Set) Close() {
 	s.running.Wait()
 }
 
+// Key is a public key, and the generation of the key set that it was found in.
+type Key struct {
+	Public     crypto.PublicKey
+	Generation uint64
+}
+
 // Key returns the public key of that ID for that algorithm. It fetches where it must. Errors are
 // ErrUnknownKey, ErrWrongAlgorithm, the context's, or why the keys could not be had.
-func (s *Set) Key(ctx context.Context, kid, alg string) (crypto.PublicKey, error) {
+func (s *Set) Key(ctx context.Context, kid, alg string) (Key, error) {
 	snap := s.current.Load()
-	if !s.usable(snap) {
+	usable := s.usable(snap)
+	if s.cfg.Looked != nil {
+		s.cfg.Looked(ctx, usable && snap.has(kid))
+	}
+	if !usable {
 		if err := s.await(ctx, s.usable); err != nil {
-			return nil, err
+			return Key{}, err
 		}
 		snap = s.current.Load()
 	} else if s.cfg.Now().Sub(snap.fetchedAt) >= s.cfg.TTL {
@@ -99,10 +123,24 @@ func (s *Set) Key(ctx context.Context, kid, alg string) (crypto.PublicKey, error
 	if !snap.has(kid) {
 		var err error
 		if snap, err = s.seek(ctx, kid); err != nil {
-			return nil, err
+			return Key{}, err
 		}
 	}
 	return snap.key(kid, alg)
+}
+
+// Trusts reports whether a signature that was verified with a key of that generation is still to be believed: the
+// issuer has the same keys, as far as is known, and they are not too old. It never waits.
+func (s *Set) Trusts(generation uint64, now time.Time) bool {
+	snap := s.current.Load()
+	if snap == nil || snap.generation != generation {
+		return false
+	}
+	age := now.Sub(snap.fetchedAt)
+	if age >= s.cfg.TTL {
+		s.refresh(snap)
+	}
+	return age < s.cfg.MaxStale
 }
 
 // usable reports whether a snapshot exists and is not too old to be trusted without contact.
@@ -136,8 +174,14 @@ func (s *Set) Refresh(ctx context.Context) error {
 	return s.await(ctx, func(snap *snapshot) bool { return snap != nil && snap.number > begun })
 }
 
-// Held reports whether there are keys to verify with, without fetching any.
-func (s *Set) Held() bool { return s.usable(s.current.Load()) }
+// Snapshot says how many usable keys are held and since when, without fetching any.
+func (s *Set) Snapshot() (held int, fetchedAt time.Time) {
+	snap := s.current.Load()
+	if snap == nil {
+		return 0, time.Time{}
+	}
+	return len(snap.ids), snap.fetchedAt
+}
 
 // await joins fetches, or begins them, until enough says that the current snapshot will do. The caller leaves
 // when ctx ends; the fetch goes on for the others.
@@ -266,11 +310,20 @@ func (s *Set) failed(err error) error {
 		t.retryAt = now.Add(backoff(100*time.Millisecond, time.Second, t.failures-2))
 	}
 	t.backgroundFrom = now.Add(backoff(time.Second, time.Minute, t.failures-1))
+	snap := s.current.Load()
+	gone := snap != nil && !s.usable(snap) && !t.stale
+	t.stale = t.stale || gone
 	s.mu.Unlock()
 
 	if first {
 		s.cfg.Logger.LogAttrs(s.ctx, slog.LevelWarn, "keycloak: key set cannot be fetched",
-			slog.Bool("keys_held", s.Held()), slog.Any("error", err))
+			slog.Bool("keys_held", s.usable(snap)), slog.Any("error", err))
+		s.changed(Unfetched, snap)
+	}
+	if gone {
+		s.cfg.Logger.LogAttrs(s.ctx, slog.LevelError, "keycloak: keys are too old to be trusted, requests are answered with 503",
+			slog.Time("fetched_at", snap.fetchedAt), slog.Any("error", err))
+		s.changed(Stale, snap)
 	}
 	return err
 }
@@ -281,17 +334,40 @@ func (s *Set) succeeded(snap *snapshot) {
 	s.trouble = trouble{}
 	s.last = snap.fetchedAt
 	s.mu.Unlock()
-	old := s.current.Swap(snap)
+	old := s.current.Load()
+	rotated := old != nil && !old.sameKeys(snap)
+	if old != nil {
+		snap.generation = old.generation
+	}
+	if rotated {
+		snap.generation++
+	}
+	s.current.Store(snap)
 
 	if recovered {
 		s.cfg.Logger.LogAttrs(s.ctx, slog.LevelInfo, "keycloak: key set fetched again")
 	}
-	if old != nil && !old.sameIDs(snap) {
+	if rotated {
 		s.cfg.Logger.LogAttrs(s.ctx, slog.LevelInfo, "keycloak: keys rotated", slog.Int("keys", len(snap.ids)))
 	}
 	if snap.skipped != "" && (old == nil || old.skipped != snap.skipped) {
 		s.cfg.Logger.LogAttrs(s.ctx, slog.LevelWarn, "keycloak: keys skipped", slog.String("reasons", snap.skipped))
 	}
+	switch {
+	case rotated:
+		s.changed(Rotated, snap)
+	case recovered || old == nil:
+		s.changed(Fresh, snap)
+	}
+}
+
+// changed tells of a change of state. snap may be nil.
+func (s *Set) changed(state State, snap *snapshot) {
+	held := 0
+	if snap != nil && state != Stale {
+		held = len(snap.ids)
+	}
+	s.cfg.Changed(state, held)
 }
 
 // backoff is least doubled n times, at the most most, give or take a quarter so that a fleet spreads out.

@@ -107,6 +107,7 @@ func newSet(t *testing.T, i *issuer, change ...func(*keys.Config)) *keys.Set {
 		TTL:        10 * time.Minute,
 		MaxStale:   24 * time.Hour,
 		Logger:     slog.New(slog.DiscardHandler),
+		Changed:    func(keys.State, int) {},
 		Now:        time.Now,
 	}
 	for _, c := range change {

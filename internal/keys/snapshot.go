@@ -17,11 +17,12 @@ import (
 
 // snapshot is a key set as it was fetched once. It is never changed.
 type snapshot struct {
-	ids       map[string]struct{}
-	byUse     map[use]crypto.PublicKey
-	skipped   string // report of keys that should be usable and are not
-	number    uint64 // of the fetch it came from
-	fetchedAt time.Time
+	ids        map[string]struct{}
+	byUse      map[use]crypto.PublicKey
+	generation uint64 // changes with the keys
+	skipped    string // report of keys that should be usable and are not
+	number     uint64 // of the fetch it came from
+	fetchedAt  time.Time
 }
 
 // use is what a key is looked up for.
@@ -64,13 +65,18 @@ func (s *snapshot) has(kid string) bool {
 }
 
 // key returns the key of an ID that the set has, for an algorithm that it may not be for.
-func (s *snapshot) key(kid, alg string) (crypto.PublicKey, error) {
-	key, ok := s.byUse[use{kid, alg}]
+func (s *snapshot) key(kid, alg string) (Key, error) {
+	public, ok := s.byUse[use{kid, alg}]
 	if !ok {
-		return nil, ErrWrongAlgorithm
+		return Key{}, ErrWrongAlgorithm
 	}
-	return key, nil
+	return Key{Public: public, Generation: s.generation}, nil
 }
 
-// sameIDs reports whether two sets have keys of the same IDs.
-func (s *snapshot) sameIDs(other *snapshot) bool { return maps.Equal(s.ids, other.ids) }
+// sameKeys reports whether two sets have the same keys under the same IDs.
+func (s *snapshot) sameKeys(other *snapshot) bool {
+	return maps.EqualFunc(s.byUse, other.byUse, func(a, b crypto.PublicKey) bool {
+		key, ok := a.(interface{ Equal(x crypto.PublicKey) bool })
+		return ok && key.Equal(b)
+	})
+}

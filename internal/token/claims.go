@@ -45,77 +45,99 @@ type Claims struct {
 
 // Claims decodes the payload. It may be called before Verify, in order to refuse a token cheaply; what it
 // returns is to be believed only after.
-func (t *JWS) Claims() (*Claims, error) { return DecodeClaims(string(t.Payload)) }
+func (t *JWS) Claims() (*Claims, error) {
+	t.claims = Claims{Source: string(t.Payload)}
+	if err := t.claims.decode(t.Payload); err != nil {
+		return nil, err
+	}
+	return &t.claims, nil
+}
 
-// DecodeClaims reads claims from a JSON object: the payload of a token or the answer of an introspection.
+// DecodeClaims reads claims from a JSON object that is no token's payload, such as the answer of an introspection.
 func DecodeClaims(source string) (*Claims, error) {
 	c := &Claims{Source: source}
-	err := decodeObject([]byte(source), c)
+	if err := c.decode([]byte(source)); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// decode reads the claims from their source, which is given once more as bytes.
+func (c *Claims) decode(source []byte) error {
+	err := decodeObject(source, c)
 	if err == nil {
-		return c, nil
+		return nil
 	}
 	if _, ok := errors.AsType[*memberError](err); ok {
-		return nil, fmt.Errorf("%w: %w", ErrClaims, err)
+		return fmt.Errorf("%w: %w", ErrClaims, err)
 	}
-	return nil, fmt.Errorf("%w: payload: %w", ErrMalformed, err)
+	return fmt.Errorf("%w: payload: %w", ErrMalformed, err)
 }
 
 // UnmarshalJSONFrom reads the claims that are known and skips the others. It is what encoding/json/v2 calls.
 func (c *Claims) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	r := reader{Decoder: dec, source: c.Source}
 	return r.object(func(name string) error {
-		switch name {
-		case "iss":
-			return r.strictText(&c.Issuer)
-		case "sub":
-			return r.strictText(&c.Subject)
-		case "aud":
-			return r.audience(&c.Audience)
-		case "exp":
-			return r.date(&c.ExpiresAt)
-		case "nbf":
-			return r.date(&c.NotBefore)
-		case "iat":
-			return r.date(&c.IssuedAt)
-		case "jti":
-			return r.strictText(&c.ID)
-		case "typ":
-			return r.strictText(&c.Type)
-		case "token_type":
-			return r.text(&c.TokenType)
-		case "azp":
-			return r.strictText(&c.AuthorizedParty)
-		case "sid":
-			return r.strictText(&c.SessionID)
-		case "scope":
-			return r.strictText(&c.Scope)
-		case "cnf":
-			c.Bound = true
-			return r.SkipValue()
-		case "realm_access":
-			return r.roles(&c.RealmRoles)
-		case "resource_access":
-			return r.clientRoles(&c.ClientRoles)
-		case "groups":
-			return r.texts(&c.Groups)
-		case "username":
-			return r.text(&c.Username)
-		case "preferred_username":
-			return r.text(&c.PreferredUsername)
-		case "email":
-			return r.text(&c.Email)
-		case "email_verified":
-			return r.flag(&c.EmailVerified)
-		case "name":
-			return r.text(&c.Name)
-		case "given_name":
-			return r.text(&c.GivenName)
-		case "family_name":
-			return r.text(&c.FamilyName)
-		default:
-			return r.SkipValue()
+		if err := c.read(r, name); !errors.Is(err, errType) {
+			return err
 		}
+		return &memberError{name}
 	})
+}
+
+// read reads the claim of that name.
+func (c *Claims) read(r reader, name string) error {
+	switch name {
+	case "iss":
+		return r.strictText(&c.Issuer)
+	case "sub":
+		return r.strictText(&c.Subject)
+	case "aud":
+		return r.audience(&c.Audience)
+	case "exp":
+		return r.date(&c.ExpiresAt)
+	case "nbf":
+		return r.date(&c.NotBefore)
+	case "iat":
+		return r.date(&c.IssuedAt)
+	case "jti":
+		return r.strictText(&c.ID)
+	case "typ":
+		return r.strictText(&c.Type)
+	case "token_type":
+		return r.text(&c.TokenType)
+	case "azp":
+		return r.strictText(&c.AuthorizedParty)
+	case "sid":
+		return r.strictText(&c.SessionID)
+	case "scope":
+		return r.strictText(&c.Scope)
+	case "cnf":
+		c.Bound = true
+		return r.SkipValue()
+	case "realm_access":
+		return r.roles(&c.RealmRoles)
+	case "resource_access":
+		return r.clientRoles(&c.ClientRoles)
+	case "groups":
+		return r.texts(&c.Groups)
+	case "username":
+		return r.text(&c.Username)
+	case "preferred_username":
+		return r.text(&c.PreferredUsername)
+	case "email":
+		return r.text(&c.Email)
+	case "email_verified":
+		return r.flag(&c.EmailVerified)
+	case "name":
+		return r.text(&c.Name)
+	case "given_name":
+		return r.text(&c.GivenName)
+	case "family_name":
+		return r.text(&c.FamilyName)
+	default:
+		return r.SkipValue()
+	}
 }
 
 // NumericDate is a point in time in seconds since the epoch (RFC 7519 §2), or absent, which is its zero value.
@@ -269,6 +291,9 @@ func (r reader) array(to *[]string) (ok bool, err error) {
 		element, err := r.quoted()
 		if err != nil {
 			return false, err
+		}
+		if list == nil {
+			list = make([]string, 0, 4) // most lists are short
 		}
 		list = append(list, element)
 	}

@@ -35,7 +35,9 @@ type JWS struct {
 	Payload []byte
 
 	signed    string // header and payload as they were signed
+	header    string // the header's segment
 	signature []byte
+	claims    Claims
 }
 
 // Header is what a JOSE header may say here (RFC 7515 §4.1). Members that would name a key of the sender's
@@ -54,7 +56,10 @@ var encoding = base64.RawURLEncoding.Strict()
 
 // Parse splits and decodes a token in the order in which bytes get dearer: size, characters, header. The
 // signature is decoded but not verified, and the payload is not looked into.
-func Parse(raw string) (*JWS, error) {
+func Parse(raw string) (*JWS, error) { return (*Headers)(nil).Parse(raw) }
+
+// Parse is like the function Parse, but does not decode a header again that it knows.
+func (h *Headers) Parse(raw string) (*JWS, error) {
 	if len(raw) > MaxSize {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxSize)
 	}
@@ -63,30 +68,24 @@ func Parse(raw string) (*JWS, error) {
 	}
 	signed, signature := cutLast(raw)
 	header, payload, _ := strings.Cut(signed, ".")
+	t := &JWS{signed: signed, header: header}
 
-	// One buffer holds the three decoded segments, one behind the other.
-	buf := make([]byte, 0, encoding.DecodedLen(len(raw)))
-	buf, err := encoding.AppendDecode(buf, []byte(header))
-	if err != nil {
-		return nil, fmt.Errorf("%w: header is not base64url", ErrMalformed)
+	var err error
+	if known, ok := h.lookUp(header); ok {
+		t.Header = known
+	} else if t.Header, err = decodeHeader(header); err != nil {
+		return nil, err
 	}
-	headerEnd := len(buf)
+	// One buffer holds payload and signature, one behind the other.
+	buf := make([]byte, 0, encoding.DecodedLen(len(payload))+encoding.DecodedLen(len(signature)))
 	if buf, err = encoding.AppendDecode(buf, []byte(payload)); err != nil {
 		return nil, fmt.Errorf("%w: payload is not base64url", ErrMalformed)
 	}
-	payloadEnd := len(buf)
+	end := len(buf)
 	if buf, err = encoding.AppendDecode(buf, []byte(signature)); err != nil {
 		return nil, fmt.Errorf("%w: signature is not base64url", ErrMalformed)
 	}
-
-	t := &JWS{
-		Payload:   buf[headerEnd:payloadEnd:payloadEnd],
-		signed:    signed,
-		signature: buf[payloadEnd:],
-	}
-	if err := t.Header.decode(buf[:headerEnd]); err != nil {
-		return nil, err
-	}
+	t.Payload, t.signature = buf[:end:end], buf[end:]
 	return t, nil
 }
 
@@ -95,16 +94,24 @@ func Parse(raw string) (*JWS, error) {
 func plausible(raw string) bool {
 	dots, last := 0, -1
 	for i := range len(raw) {
-		switch c := raw[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		case c == '.' && dots < 2 && i > 0:
-			dots, last = dots+1, i
-		default:
+		if isBase64URL[raw[i]] {
+			continue
+		}
+		if raw[i] != '.' || dots == 2 || i == 0 {
 			return false
 		}
+		dots, last = dots+1, i
 	}
 	return dots == 2 && last < len(raw)-1
 }
+
+// isBase64URL says which bytes are in the alphabet of base64url (RFC 4648 §5).
+var isBase64URL = func() (is [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		is[c] = true
+	}
+	return is
+}()
 
 // cutLast splits raw at its last dot.
 func cutLast(raw string) (before, after string) {
@@ -112,25 +119,30 @@ func cutLast(raw string) (before, after string) {
 	return raw[:i], raw[i+1:]
 }
 
-func (h *Header) decode(b []byte) error {
-	if err := decodeObject(b, h); err != nil {
-		return fmt.Errorf("%w: header: %w", ErrMalformed, err)
+func decodeHeader(segment string) (Header, error) {
+	var h Header
+	b, err := encoding.DecodeString(segment)
+	if err != nil {
+		return h, fmt.Errorf("%w: header is not base64url", ErrMalformed)
+	}
+	if err := decodeObject(b, &h); err != nil {
+		return h, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
 	switch {
 	case h.Critical != nil:
 		// RFC 7515 §4.1.11: an extension that is critical and not understood makes the token invalid.
 		// No extension is understood here, and an empty list is not allowed either.
-		return fmt.Errorf("%w: header has critical extensions", ErrMalformed)
+		return h, fmt.Errorf("%w: header has critical extensions", ErrMalformed)
 	case h.Encoded != nil:
-		return fmt.Errorf("%w: header has b64, RFC 7797 is not supported", ErrMalformed)
+		return h, fmt.Errorf("%w: header has b64, RFC 7797 is not supported", ErrMalformed)
 	case strings.EqualFold(h.ContentType, "JWT"):
-		return fmt.Errorf("%w: a token within a token", ErrMalformed)
+		return h, fmt.Errorf("%w: a token within a token", ErrMalformed)
 	case h.Algorithm == "":
-		return fmt.Errorf("%w: header has no alg", ErrMalformed)
+		return h, fmt.Errorf("%w: header has no alg", ErrMalformed)
 	case !PlausibleKeyID(h.KeyID):
-		return fmt.Errorf("%w: header has no kid, or one that cannot be a key's", ErrMalformed)
+		return h, fmt.Errorf("%w: header has no kid, or one that cannot be a key's", ErrMalformed)
 	}
-	return nil
+	return h, nil
 }
 
 // PlausibleKeyID reports whether kid could be the ID of a key: 1 to 256 visible ASCII characters without
@@ -163,16 +175,20 @@ func decodeObject(b []byte, v any) error {
 	if err == nil {
 		return nil
 	}
+	if member, ok := errors.AsType[*memberError](err); ok {
+		return member
+	}
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
-		return &memberError{pointer: string(semantic.JSONPointer)}
+		return &memberError{name: semantic.JSONPointer.LastToken()}
 	}
 	return errors.New("not one JSON object of unique names in valid UTF-8")
 }
 
-// memberError says that a member has a value of the wrong type.
-type memberError struct{ pointer string }
+// memberError says that a member has a value of the wrong type. Only members that are known are judged, so its
+// name is no stranger's word.
+type memberError struct{ name string }
 
-func (e *memberError) Error() string { return fmt.Sprintf("%.80q has the wrong type", e.pointer) }
+func (e *memberError) Error() string { return e.name + " has the wrong type" }
 
 // tooDeep reports whether objects and arrays are nested deeper than maxDepth. It counts brackets outside of
 // strings; that they match is the decoder's business.
