@@ -40,6 +40,25 @@ func signerClient() map[string]any {
 		"attributes": map[string]string{
 			"use.jwks.string": "true", "jwks.string": string(keys), "token.endpoint.auth.signing.alg": "RS256",
 		},
+		"protocolMappers": []any{audienceMapper("signer")},
+	}
+}
+
+// difficultClient is client difficult for a real Keycloak: its secret is written in characters that mean something in
+// HTTP Basic and in forms.
+func difficultClient() map[string]any {
+	return map[string]any{
+		"clientId": difficult.id, "secret": difficult.secret, "publicClient": false, "serviceAccountsEnabled": true,
+		"standardFlowEnabled": false, "protocolMappers": []any{audienceMapper(difficult.id)},
+	}
+}
+
+func audienceMapper(clientID string) map[string]any {
+	return map[string]any{
+		"name": "aud " + clientID, "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper",
+		"config": map[string]string{
+			"included.client.audience": clientID, "access.token.claim": "true", "introspection.token.claim": "true",
+		},
 	}
 }
 
@@ -90,6 +109,7 @@ func TestContractPrivateKeyJWT(t *testing.T) {
 			change: func(kc *target, a *assertion) { a.claims["aud"] = kc.issuer + introspectionPath },
 		},
 		{name: "without iat", change: func(_ *target, a *assertion) { delete(a.claims, "iat") }},
+		{name: "without kid", change: func(_ *target, a *assertion) { delete(a.header, "kid") }},
 	}
 	contract(t, func(t *testing.T, kc *target) {
 		for _, tt := range tests {

@@ -41,6 +41,13 @@ type target struct {
 	major  int // of its version; the fake speaks as 26
 	admin  administrator
 	fresh  func(t *testing.T) *target // one more, with keys of its own
+
+	// called is one more whose public name is another one than that of server, where it is reached.
+	called func(t *testing.T, publicURL string) *target
+
+	lasting func(t *testing.T, lifespan time.Duration) *target // one more, whose access tokens live for so long
+
+	stop, start func(t *testing.T) // of the whole server; it is the same one afterwards
 }
 
 // administrator is what the admin of a realm does behind the back of its clients.
@@ -68,8 +75,29 @@ func fakeTarget(t *testing.T) *target {
 		}),
 		keycloaktest.WithClient(keycloaktest.Client{
 			ID: "signer", ServiceAccount: true, PublicKey: signerKey().Public(), KeyID: "signer-1",
+			Audience: []string{"signer"},
+		}),
+		keycloaktest.WithClient(keycloaktest.Client{
+			ID: difficult.id, Secret: difficult.secret, ServiceAccount: true, Audience: []string{difficult.id},
 		}))
-	return &target{server: s.URL(), issuer: s.Issuer(), major: 26, admin: fakeAdmin{s}, fresh: fakeTarget}
+	return &target{
+		server: s.URL(), issuer: s.Issuer(), major: 26, admin: fakeAdmin{s}, fresh: fakeTarget,
+		called: func(t *testing.T, publicURL string) *target {
+			t.Helper()
+			return anotherFake(t, keycloaktest.WithIssuer(publicURL+"/realms/demo"))
+		},
+		lasting: func(t *testing.T, lifespan time.Duration) *target {
+			t.Helper()
+			return anotherFake(t, keycloaktest.WithTokenLifespan(lifespan))
+		},
+		stop: func(*testing.T) { s.Stop() }, start: func(*testing.T) { s.Restart() },
+	}
+}
+
+func anotherFake(t *testing.T, opts ...keycloaktest.Option) *target {
+	t.Helper()
+	s := keycloaktest.New(t, opts...)
+	return &target{server: s.URL(), issuer: s.URL() + "/realms/demo", major: 26, admin: fakeAdmin{s}}
 }
 
 // fakeAdmin is the administrator of the fake.
@@ -91,11 +119,15 @@ func (a fakeAdmin) SetNotBefore(_ context.Context, t time.Time) error {
 func realTarget(t *testing.T) *target {
 	t.Helper()
 	s := requireKeycloak(t)
-	kc := &target{server: s.URL(), issuer: s.Issuer(), admin: s.Admin()}
+	kc := &target{
+		server: s.URL(), issuer: s.Issuer(), admin: s.Admin(),
+		stop:  func(t *testing.T) { t.Helper(); do(t, s.Stop()) },
+		start: func(t *testing.T) { t.Helper(); do(t, s.Restart(t.Context())) },
+	}
 	if _, err := fmt.Sscanf(s.Version(), "%d.", &kc.major); err != nil {
 		t.Fatalf("version %q: %v", s.Version(), err)
 	}
-	kc.fresh = func(t *testing.T) *target {
+	another := func(t *testing.T, settings map[string]any) *target {
 		t.Helper()
 		name := "own-" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-", ".", "-").Replace(t.Name()))
 		admin, err := s.CreateRealm(t.Context(), name, realmFile)
@@ -103,7 +135,19 @@ func realTarget(t *testing.T) *target {
 			t.Fatalf("create a realm: %v", err)
 		}
 		t.Cleanup(func() { do(t, admin.DeleteRealm(context.Background())) })
+		if len(settings) > 0 {
+			do(t, admin.UpdateRealm(t.Context(), settings))
+		}
 		return &target{server: s.URL(), issuer: admin.Issuer(), major: kc.major, admin: admin}
+	}
+	kc.fresh = func(t *testing.T) *target { t.Helper(); return another(t, nil) }
+	kc.called = func(t *testing.T, publicURL string) *target {
+		t.Helper()
+		return another(t, map[string]any{"attributes": map[string]any{"frontendUrl": publicURL}})
+	}
+	kc.lasting = func(t *testing.T, lifespan time.Duration) *target {
+		t.Helper()
+		return another(t, map[string]any{"accessTokenLifespan": int(lifespan.Seconds())})
 	}
 	return kc
 }
@@ -140,6 +184,7 @@ var (
 	billing   = basic{"billing", "s3cret"}
 	light     = basic{"light", "s3cret"}
 	signer    = basic{id: "signer"} // authenticates by private_key_jwt
+	difficult = basic{"difficult", "+ %2B&=:;\"'/\\?ü€"}
 )
 
 // values makes a form of names and values in turn. A value "-" leaves its name out.
@@ -189,12 +234,19 @@ func newRequest(t *testing.T, method, target string, body io.Reader) *http.Reque
 
 func roundTrip(t *testing.T, client *http.Client, req *http.Request) answer {
 	t.Helper()
-	resp, err := client.Do(req)
+	got, err := send(client, req)
 	do(t, err)
+	return got
+}
+
+func send(client *http.Client, req *http.Request) (answer, error) {
+	resp, err := client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	do(t, err)
-	return answer{resp.Request.URL, resp.StatusCode, resp.Header, string(body)}
+	return answer{resp.Request.URL, resp.StatusCode, resp.Header, string(body)}, err
 }
 
 // tokens is a successful answer of the token endpoint.

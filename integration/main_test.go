@@ -28,7 +28,7 @@ var realServer = sync.OnceValues(func() (*keycloak.Server, error) {
 		return nil, err
 	}
 	running, startup = s, s.StartupTime()
-	return s, s.Admin().CreateClient(ctx, signerClient())
+	return s, errors.Join(s.Admin().CreateClient(ctx, signerClient()), s.Admin().CreateClient(ctx, difficultClient()))
 })
 
 // running is the shared Keycloak, for TestMain to stop; nil if no test asked for it or it did not start. startup is

@@ -63,6 +63,7 @@ func TestContractRefreshRefusals(t *testing.T) {
 		want   refusal
 	}{
 		{"garbage", func(tokens) string { return "garbage" }, ordersAPI, invalid},
+		{"4000 characters", func(tokens) string { return strings.Repeat("x", 4000) }, ordersAPI, invalid},
 		{"nothing", func(tokens) string { return "" }, ordersAPI, invalid},
 		{"no token", func(tokens) string { return "-" }, ordersAPI, refusal{http.StatusBadRequest, "invalid_request", "No refresh token"}},
 		{"access token", func(tok tokens) string { return tok.Access }, ordersAPI, invalid},
@@ -78,6 +79,9 @@ func TestContractRefreshRefusals(t *testing.T) {
 				kc.checkTokenRefusal(t, kc.post(t, tokenPath, refreshForm(tt.token(tok)), tt.client), tt.want, refusal{})
 			})
 		}
+		// Keycloak 26 takes no notice of longer parameters.
+		got := kc.post(t, tokenPath, refreshForm(strings.Repeat("x", 4001)), ordersAPI)
+		kc.checkTokenRefusal(t, got, refusal{http.StatusBadRequest, "invalid_request", "No refresh token"}, invalid)
 		kc.tokens(t, kc.post(t, tokenPath, refreshForm(tok.Refresh), ordersAPI)) // none of it did any harm
 	})
 }
@@ -126,6 +130,12 @@ func TestContractRefreshAfterLogout(t *testing.T) {
 		do(t, kc.admin.LogoutUser(t.Context(), "bob"))
 		got := kc.post(t, tokenPath, refreshForm(tok.Refresh), ordersAPI)
 		kc.checkTokenRefusal(t, got, refusal{http.StatusBadRequest, "invalid_grant", "Session not active"}, refusal{})
+
+		got = kc.post(t, tokenPath, passwordForm("bob", "-"), ordersAPI)
+		policy, _ := object(t, got.body)["not-before-policy"].(float64)
+		if age := time.Since(time.Unix(int64(policy), 0)); age < 0 || age > 30*time.Second {
+			t.Errorf("not-before-policy of bob's next login = %.0f, want the time of the logout: %s", policy, got.body)
+		}
 	})
 }
 

@@ -103,15 +103,16 @@ func verify(t *testing.T, key json.RawMessage, jws string) (result error) {
 		set := keys.New(keys.Config{
 			Fetch: func(context.Context) ([]jsontext.Value, error) {
 				var list struct{ Keys []jsontext.Value }
-				if err := json.Unmarshal(key, &list); err != nil || list.Keys == nil {
-					return []jsontext.Value{jsontext.Value(key)}, nil
+				if json.Unmarshal(key, &list) == nil && list.Keys != nil {
+					return list.Keys, nil
 				}
-				return list.Keys, nil
+				return []jsontext.Value{jsontext.Value(key)}, nil
 			},
 			Algorithms: token.Algorithms(),
 			TTL:        time.Hour,
 			MaxStale:   time.Hour,
 			Logger:     slog.New(slog.DiscardHandler),
+			Changed:    func(keys.State, int) {},
 			Now:        time.Now,
 		})
 		defer set.Close()
@@ -120,12 +121,12 @@ func verify(t *testing.T, key json.RawMessage, jws string) (result error) {
 			result = err
 			return
 		}
-		public, err := set.Key(t.Context(), parsed.Header.KeyID, parsed.Header.Algorithm)
+		key, err := set.Key(t.Context(), parsed.Header.KeyID, parsed.Header.Algorithm)
 		if err != nil {
 			result = err
 			return
 		}
-		result = parsed.Verify(public)
+		result = parsed.Verify(key.Public)
 	})
 	return result
 }
