@@ -15,8 +15,9 @@ var (
 )
 
 // Token returns the token of an Authorization field, given all values of that field. There must be exactly
-// one (RFC 9110 §11.6.2), of scheme Bearer in any case, one space, and b64token characters (RFC 6750 §2.1).
-// Being lax here has been a vulnerability more than once (CVE-2026-0707), so nothing is trimmed or skipped.
+// one (RFC 9110 §11.6.2), of scheme Bearer in any case, and one space. Being lax here has been a vulnerability
+// more than once (CVE-2026-0707), so nothing is trimmed or skipped. Whether the rest is well-formed is left to
+// WellFormed, which a token that is recognised does not need.
 func Token(fields []string) (string, error) {
 	switch len(fields) {
 	case 0:
@@ -32,34 +33,37 @@ func Token(fields []string) (string, error) {
 	}
 	rest := field[len(scheme):]
 	switch {
-	case rest == "":
-		return "", ErrInvalid
-	case isTokenChar(rest[0]):
+	case len(rest) > 1 && rest[0] == ' ':
+		return rest[1:], nil
+	case rest != "" && strings.IndexByte(tokenChars, rest[0]) >= 0:
 		return "", ErrNone // another scheme that begins alike
-	case rest[0] != ' ' || !isB64Token(rest[1:]):
-		return "", ErrInvalid
 	}
-	return rest[1:], nil
+	return "", ErrInvalid
 }
 
-// isB64Token reports whether s is a b64token: 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=".
-func isB64Token(s string) bool {
+const (
+	alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	b64Chars     = alphanumeric + "-._~+/"          // RFC 6750 §2.1
+	tokenChars   = alphanumeric + "!#$%&'*+-.^_`|~" // of a scheme's name, RFC 9110 §5.6.2
+)
+
+// isB64Char says which bytes may stand in a b64token.
+var isB64Char = func() (is [256]bool) {
+	for _, c := range []byte(b64Chars) {
+		is[c] = true
+	}
+	return is
+}()
+
+// WellFormed reports whether s is a b64token: 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=".
+func WellFormed(s string) bool {
 	s = strings.TrimRight(s, "=")
 	for i := range len(s) {
-		if c := s[i]; !isAlphanumeric(c) && !strings.ContainsRune("-._~+/", rune(c)) {
+		if !isB64Char[s[i]] {
 			return false
 		}
 	}
 	return s != ""
-}
-
-// isTokenChar reports whether c may be part of a scheme's name (RFC 9110 §5.6.2).
-func isTokenChar(c byte) bool {
-	return isAlphanumeric(c) || strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c))
-}
-
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // Challenge is a WWW-Authenticate field of scheme Bearer (RFC 6750 §3).
