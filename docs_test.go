@@ -116,6 +116,7 @@ var (
 	kc      *ginkeycloak.Plugin
 	router  *gin.Engine
 	handler gin.HandlerFunc
+	docs    struct{ SwaggerInfo ginkeycloak.SwaggerSpec } // as swag generates it
 )
 `
 
@@ -127,7 +128,10 @@ var packages = map[string]string{
 	"httptest":     "net/http/httptest",
 	"keycloaktest": module + "/keycloaktest",
 	"log":          "log",
+	"metrics":      module + "/metrics",
 	"os":           "os",
+	"prometheus":   "github.com/prometheus/client_golang/prometheus",
+	"promhttp":     "github.com/prometheus/client_golang/prometheus/promhttp",
 	"testing":      "testing",
 	"time":         "time",
 }
@@ -352,6 +356,7 @@ var defaults = map[string]string{
 	"WithTimeouts": "defaultTimeout",
 	"WithKeyCache": "defaultKeyCache",
 	"WithMaxStale": "defaultMaxStale",
+	"WithRefresh":  "defaultReplay",
 }
 
 // optionFuncs returns the comments of all exported functions that return an Option, by signature.
@@ -384,12 +389,12 @@ func optionFuncs(t *testing.T) map[string]string {
 	return found
 }
 
-// durations returns the constants of options.go that are written as a number of units: "30 s".
+// durations returns the constants that are written as a number of units: "30 s".
 func durations(t *testing.T) map[string]string {
 	t.Helper()
 	units := map[string]string{"Second": "s", "Minute": "min", "Hour": "h"}
 	found := make(map[string]string)
-	ast.Inspect(parse(t, "options.go"), func(n ast.Node) bool {
+	inspect := func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
 		if !ok || len(spec.Values) != 1 {
 			return true
@@ -404,7 +409,10 @@ func durations(t *testing.T) map[string]string {
 			found[spec.Names[0].Name] = number.Value + " " + units[unit.Sel.Name]
 		}
 		return true
-	})
+	}
+	for _, file := range sources(t) {
+		ast.Inspect(parse(t, file), inspect)
+	}
 	return found
 }
 
