@@ -68,7 +68,7 @@ func (p *Plugin) unready() string {
 	if ready {
 		return ""
 	}
-	if held, _ := set.Snapshot(); held > 0 {
+	if _, fetchedAt := set.Snapshot(); !fetchedAt.IsZero() {
 		return unreadyStale
 	}
 	return unreadyStarting

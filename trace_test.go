@@ -2,6 +2,7 @@ package ginkeycloak_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"strings"
@@ -127,6 +128,9 @@ keys unfetched 2
 keys stale 0
 authenticated local "keycloak_connection_error" cached false
 refused keycloak_connection_error /me`)
+		if s := a.kc.Stats(); s.Keys != 0 || s.KeysFetchedAt.IsZero() {
+			t.Errorf("Stats = %+v, want no usable keys and when they were fetched", s)
+		}
 	})
 }
 
@@ -150,6 +154,38 @@ authenticated introspection "" cached false`; got != want {
 			t.Errorf("Stats = %+v, want one active token and a closed breaker", s)
 		}
 	})
+}
+
+// A certificate that is about to expire is told of once, while there is still time.
+func TestExpiringCertificateIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		until time.Duration // from now to the end of the certificate
+		lines int
+	}{
+		"29 days left": {29 * 24 * time.Hour, 1},
+		"31 days left": {31 * 24 * time.Hour, 0},
+	} {
+		srv := keycloaktest.New(t, keycloaktest.WithTLS(keycloaktest.Valid))
+		conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: srv.RootCAs(), MinVersion: tls.VersionTLS12}}).
+			DialContext(t.Context(), "tcp", strings.TrimPrefix(srv.URL(), "https://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := conn.(*tls.Conn).ConnectionState().PeerCertificates[0].NotAfter
+		_ = conn.Close()
+		log := new(logBuffer)
+		kc := newPlugin(t, srv, ginkeycloak.WithRootCAs(srv.RootCAs()), ginkeycloak.WithLogger(log.logger()),
+			ginkeycloak.WithClock(func() time.Time { return end.Add(-tt.until) }))
+		for range 2 {
+			if err := kc.Connect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.Count(log.String(), "certificate expires soon"); got != tt.lines {
+			t.Errorf("%s: %d lines in the log, want %d: %s", name, got, tt.lines, log)
+		}
+	}
 }
 
 // Several traces are all told, and one with no hooks at all is fine.

@@ -182,6 +182,16 @@ func newRouter(kc *ginkeycloak.Plugin, clientID string, registry prometheus.Gath
 	//	@Router		/sre [get]
 	router.GET("/sre", kc.RequireGroups("/eng"), greet("engineer"))
 
+	//	@Summary	What is right and wrong with the set-up of Keycloak, for the role admin
+	//	@Tags		keycloak
+	//	@Produce	json
+	//	@Security	KeycloakAuth
+	//	@Success	200	"The report"
+	//	@Failure	401	"Nobody is logged in"
+	//	@Failure	403	"The user may not"
+	//	@Router		/diagnostics [get]
+	router.GET("/diagnostics", kc.RequireRoles("admin"), kc.DiagnosticsHandler())
+
 	// In production on a port that only Prometheus reaches.
 	router.GET("/metrics", gin.WrapH(promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 

@@ -174,11 +174,15 @@ func (s *Set) Refresh(ctx context.Context) error {
 	return s.await(ctx, func(snap *snapshot) bool { return snap != nil && snap.number > begun })
 }
 
-// Snapshot says how many usable keys are held and since when, without fetching any.
-func (s *Set) Snapshot() (held int, fetchedAt time.Time) {
+// Snapshot says how many keys there are to verify with, none if those held are too old, and when they were fetched,
+// without fetching any.
+func (s *Set) Snapshot() (usable int, fetchedAt time.Time) {
 	snap := s.current.Load()
-	if snap == nil {
+	switch {
+	case snap == nil:
 		return 0, time.Time{}
+	case !s.usable(snap):
+		return 0, snap.fetchedAt
 	}
 	return len(snap.ids), snap.fetchedAt
 }
