@@ -2,7 +2,6 @@ package ginkeycloak
 
 import (
 	"net/http"
-	"path"
 
 	"github.com/gin-gonic/gin"
 )
@@ -37,10 +36,7 @@ func (p *Plugin) RegisterHealth(r gin.IRoutes) {
 }
 
 func (p *Plugin) registerProbe(r gin.IRoutes, relative string, unready func() string) {
-	pattern := relative
-	if group, ok := r.(interface{ BasePath() string }); ok {
-		pattern = path.Join(group.BasePath(), relative)
-	}
+	pattern := patternBelow(r, relative)
 	p.open.open(route{http.MethodGet, pattern}, route{http.MethodHead, pattern})
 	r.Match([]string{http.MethodGet, http.MethodHead}, relative, func(c *gin.Context) {
 		c.Header("Cache-Control", "no-store")
@@ -62,14 +58,13 @@ func (p *Plugin) unready() string {
 	if p.closed.Load() {
 		return unreadyClosed
 	}
-	set := p.home.keys
-	ready := set.Ready()
-	set.Prefetch() // for the next probe
-	if ready {
+	usable, fetchedAt := p.home.keys.Snapshot()
+	p.home.keys.Prefetch() // for the next probe
+	switch {
+	case usable > 0:
 		return ""
+	case fetchedAt.IsZero():
+		return unreadyStarting
 	}
-	if _, fetchedAt := set.Snapshot(); !fetchedAt.IsZero() {
-		return unreadyStale
-	}
-	return unreadyStarting
+	return unreadyStale
 }

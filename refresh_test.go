@@ -251,6 +251,18 @@ func TestRefreshReplay(t *testing.T) {
 	})
 }
 
+// Without a replay window an answer is shared only at the same time: reuse is Keycloak's to judge at once.
+func TestRefreshWithoutReplay(t *testing.T) {
+	t.Parallel()
+	srv := keycloaktest.New(t)
+	a := newRefreshAPI(t, srv, ginkeycloak.WithRefresh(0))
+	token := srv.RefreshToken()
+	tokens(t, a.post(t, "/auth/refresh", token))
+	if got := a.post(t, "/auth/refresh", token); got.code != ginkeycloak.CodeTokenRefreshFailed {
+		t.Errorf("the same token again = %d %s, want token_refresh_failed", got.status, got.body)
+	}
+}
+
 // What one caller does with his tokens does not show in another's.
 func TestRefreshAnswersAreNotShared(t *testing.T) {
 	t.Parallel()

@@ -76,14 +76,18 @@ func hasDotSegment(urlPath string) bool {
 // registerOpen registers a handler of the library's own that takes POST and answers other methods with 405. OPTIONS
 // is left to CORS middleware.
 func (p *Plugin) registerOpen(r gin.IRoutes, relative string, handler gin.HandlerFunc) {
-	pattern := relative
-	if group, ok := r.(interface{ BasePath() string }); ok {
-		pattern = path.Join(group.BasePath(), relative)
-	}
-	p.open.add(pattern)
+	p.open.add(patternBelow(r, relative))
 	r.Match([]string{
 		http.MethodPost, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete,
 	}, relative, handler)
+}
+
+// patternBelow is the pattern that a route gets when it is registered with r under a relative path.
+func patternBelow(r gin.IRoutes, relative string) string {
+	if group, ok := r.(interface{ BasePath() string }); ok {
+		return path.Join(group.BasePath(), relative)
+	}
+	return relative
 }
 
 // openPaths lists the paths of the library's own routes that take a refresh token.

@@ -202,9 +202,9 @@ func UserFromContext(ctx context.Context) (*User, bool) {
 	return u, true
 }
 
-// ContextWithUser returns a copy of ctx in which UserFromContext finds u, for tests of handlers. It does not
-// satisfy RequireRoles and its kin, which believe only what their own plugin validated: to test those, let
-// package keycloaktest issue a token.
+// ContextWithUser returns a copy of ctx in which UserFromContext finds u, for tests of handlers. RequireRoles and its
+// kin believe only in users that their own plugin validated, so one of UserFromClaims does not satisfy them: to test
+// those, let package keycloaktest issue a token.
 func ContextWithUser(ctx context.Context, u *User) context.Context {
 	return context.WithValue(ctx, userKey{}, u)
 }
