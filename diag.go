@@ -33,7 +33,7 @@ type Report struct {
 	Problems []Problem `json:"problems"` // the cause of the others first
 
 	Issuer      IssuerReport `json:"issuer"`
-	Keys        []KeyReport  `json:"keys"`
+	Keys        []KeyReport  `json:"keys"` // those that can be used first
 	Clock       ClockReport  `json:"clock"`
 	ClientID    string       `json:"client_id,omitzero"`
 	Credentials string       `json:"client_credentials"` // "accepted", "refused" or "unchecked"
@@ -306,6 +306,16 @@ func (d *diagnosis) inspectKeys() {
 			})
 		}
 	}
+	// Keycloak lists keys by random IDs, another order in each realm; those that matter come first here.
+	slices.SortStableFunc(d.Keys, func(a, b KeyReport) int {
+		switch {
+		case a.Usable == b.Usable:
+			return 0
+		case a.Usable:
+			return -1
+		}
+		return 1
+	})
 	if usable > 0 {
 		return
 	}

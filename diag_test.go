@@ -406,6 +406,16 @@ func TestDiagnoseWithoutSecret(t *testing.T) {
 	}
 }
 
+// TestDiagnoseOrdersKeys: Keycloak lists its keys in any order; the report begins with those that can be used.
+func TestDiagnoseOrdersKeys(t *testing.T) {
+	t.Parallel()
+	srv := keycloaktest.New(t) // lists its key for encryption first
+	got := newPlugin(t, srv).Diagnose(t.Context()).Keys
+	if len(got) != 2 || !got[0].Usable || got[1].Usable {
+		t.Errorf("Keys = %+v, want the usable one first", got)
+	}
+}
+
 // TestDiagnoseJSON: the shape that dashboards of the Python package read.
 func TestDiagnoseJSON(t *testing.T) {
 	t.Parallel()
