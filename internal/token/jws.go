@@ -4,6 +4,7 @@
 package token
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -63,12 +64,11 @@ func (h *Headers) Parse(raw string) (*JWS, error) {
 	if len(raw) > MaxSize {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxSize)
 	}
-	if !plausible(raw) {
+	header, payload, signature, ok := segments(raw)
+	if !ok {
 		return nil, fmt.Errorf("%w: not three segments of base64url characters", ErrMalformed)
 	}
-	signed, signature := cutLast(raw)
-	header, payload, _ := strings.Cut(signed, ".")
-	t := &JWS{signed: signed, header: header}
+	t := &JWS{signed: raw[:len(header)+1+len(payload)], header: header}
 
 	var err error
 	if known, ok := h.lookUp(header); ok {
@@ -89,34 +89,17 @@ func (h *Headers) Parse(raw string) (*JWS, error) {
 	return t, nil
 }
 
-// plausible reports whether raw is made of three segments of base64url characters, of which only the
-// payload may be empty. Go's decoder skips CR and LF, so the characters are checked before it sees them.
-func plausible(raw string) bool {
-	dots, last := 0, -1
-	for i := range len(raw) {
-		if isBase64URL[raw[i]] {
-			continue
-		}
-		if raw[i] != '.' || dots == 2 || i == 0 {
-			return false
-		}
-		dots, last = dots+1, i
+// segments splits raw into its three segments, of which only the payload may be empty. Characters outside of
+// base64url (RFC 4648 §5) are refused by the decoder, but for CR and LF, which Go's decoder skips: they are looked for
+// here, at the speed of memory.
+func segments(raw string) (header, payload, signature string, ok bool) {
+	first, last := strings.IndexByte(raw, '.'), strings.LastIndexByte(raw, '.')
+	if first < 1 || first == last || last == len(raw)-1 {
+		return "", "", "", false
 	}
-	return dots == 2 && last < len(raw)-1
-}
-
-// isBase64URL says which bytes are in the alphabet of base64url (RFC 4648 §5).
-var isBase64URL = func() (is [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
-		is[c] = true
-	}
-	return is
-}()
-
-// cutLast splits raw at its last dot.
-func cutLast(raw string) (before, after string) {
-	i := strings.LastIndexByte(raw, '.')
-	return raw[:i], raw[i+1:]
+	header, payload, signature = raw[:first], raw[first+1:last], raw[last+1:]
+	ok = strings.IndexByte(payload, '.') < 0 && strings.IndexByte(raw, '\n') < 0 && strings.IndexByte(raw, '\r') < 0
+	return header, payload, signature, ok
 }
 
 func decodeHeader(segment string) (Header, error) {
@@ -193,6 +176,9 @@ func (e *memberError) Error() string { return e.name + " has the wrong type" }
 // tooDeep reports whether objects and arrays are nested deeper than maxDepth. It counts brackets outside of
 // strings; that they match is the decoder's business.
 func tooDeep(b []byte) bool {
+	if bytes.Count(b, []byte("{"))+bytes.Count(b, []byte("[")) <= maxDepth {
+		return false // as nearly always
+	}
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
