@@ -85,7 +85,7 @@ type config struct {
 	given                    map[string]bool // options with a string that were used
 	mistakes                 []error         // seen while recording
 	realmAddress, realmInner *url.URL
-	public                   map[route]bool
+	public                   routeSet
 }
 
 // secret holds a value that no way of printing a struct may show: fmt does not call methods of unexported
@@ -535,7 +535,7 @@ func (c *config) judgeNetwork() {
 
 // judgeRoutes reads the public routes.
 func (c *config) judgeRoutes() {
-	c.public = make(map[route]bool, len(c.publicRoutes))
+	c.public = make(routeSet, len(c.publicRoutes))
 	for _, text := range c.publicRoutes {
 		method, pattern, ok := strings.Cut(text, " ")
 		if !ok {
@@ -544,7 +544,7 @@ func (c *config) judgeRoutes() {
 		if text != "" && text == strings.TrimSpace(text) && (!strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " ?#") || ok && !isMethod(method)) {
 			c.mistake("WithPublicRoutes", text, `it must be a pattern as registered with Gin, with a method or without: "GET /health", "/docs/*any"`)
 		}
-		c.public[route{method, pattern}] = true
+		c.public.add(route{method, pattern})
 	}
 }
 

@@ -16,16 +16,26 @@ import (
 // route is a route as Gin knows it: its pattern, and its method or "" for all of them.
 type route struct{ method, pattern string }
 
+// routeSet holds routes: by their pattern, their methods.
+type routeSet map[string][]string
+
+func (s routeSet) add(r route) { s[r.pattern] = append(slices.Clip(s[r.pattern]), r.method) }
+
+func (s routeSet) has(method, pattern string) bool {
+	methods := s[pattern]
+	return methods != nil && (slices.Contains(methods, method) || slices.Contains(methods, ""))
+}
+
 // openRoutes are the routes that Middleware lets requests without a token through to: those of WithPublicRoutes,
 // and those that the library registers for itself.
 type openRoutes struct {
-	routes atomic.Pointer[map[route]bool] // read by every request, replaced when a route is added
+	routes atomic.Pointer[routeSet] // read by every request, replaced when a route is added
 
 	mu  sync.Mutex // guards own, and changes of routes
 	own []string   // patterns of the library's own routes that take a refresh token
 }
 
-func newOpenRoutes(public map[route]bool) *openRoutes {
+func newOpenRoutes(public routeSet) *openRoutes {
 	o := new(openRoutes)
 	o.routes.Store(&public)
 	return o
@@ -45,15 +55,15 @@ func (o *openRoutes) open(opened ...route) {
 	defer o.mu.Unlock()
 	routes := maps.Clone(*o.routes.Load())
 	for _, r := range opened {
-		routes[r] = true
+		routes.add(r)
 	}
 	o.routes.Store(&routes)
 }
 
 // has reports whether the route that Gin chose for a request is open. Paths of URLs do not come into it.
 func (o *openRoutes) has(c *gin.Context) bool {
-	pattern, routes := c.FullPath(), *o.routes.Load()
-	if pattern == "" || !routes[route{"", pattern}] && !routes[route{c.Request.Method, pattern}] {
+	pattern := c.FullPath()
+	if pattern == "" || !o.routes.Load().has(c.Request.Method, pattern) {
 		return false
 	}
 	return !strings.ContainsAny(pattern, ":*") || !hasDotSegment(c.Request.URL.Path)
