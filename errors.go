@@ -273,15 +273,32 @@ type errorDetails struct {
 	Mend        string `json:"mend,omitzero"`
 }
 
-func (p *Plugin) writeBody(c *gin.Context, e *Error, r response) {
-	var body errorBody
-	body.Error.Code, body.Error.Message = e.Code, r.message
-	if p.cfg.errorDetails && e.Err != nil {
-		body.Error.Details = p.details(c.Request, e)
+// bodies are the bodies without details, by code: a flood of bad tokens is answered with what is there already.
+var bodies = func() map[Code][]byte {
+	all := make(map[Code][]byte, len(responses))
+	for code, r := range responses {
+		all[code] = encodeBody(code, r.message, nil)
 	}
+	return all
+}()
+
+func encodeBody(code Code, message string, details *errorDetails) []byte {
+	var body errorBody
+	body.Error.Code, body.Error.Message, body.Error.Details = code, message, details
 	encoded, err := json.Marshal(&body)
 	if err != nil { // strings in valid UTF-8 cannot fail to encode
-		encoded = nil
+		return nil
 	}
-	c.Data(r.status, "application/json; charset=utf-8", encoded)
+	return encoded
+}
+
+func (p *Plugin) writeBody(c *gin.Context, e *Error, r response) {
+	body, ok := bodies[e.Code]
+	switch {
+	case p.cfg.errorDetails && e.Err != nil:
+		body = encodeBody(e.Code, r.message, p.details(c.Request, e))
+	case !ok: // a code of the user's own
+		body = encodeBody(e.Code, r.message, nil)
+	}
+	c.Data(r.status, "application/json; charset=utf-8", body)
 }
