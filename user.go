@@ -183,6 +183,20 @@ func (u User) LogValue() slog.Value { return slog.StringValue(u.String()) }
 // userKey is the key of the user in a request's context, where handlers and guards find him.
 type userKey struct{}
 
+// userContext is a context with a user in it. It is what context.WithValue would make, in half the time and space.
+type userContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	user *User
+}
+
+func (c *userContext) Value(key any) any {
+	if key == (userKey{}) {
+		return c.user
+	}
+	return c.Context.Value(key)
+}
+
 // UserFromContext returns the authenticated user of a request. It takes the *gin.Context, the context of its
 // Request, or a child of either.
 func UserFromContext(ctx context.Context) (*User, bool) {
@@ -206,7 +220,7 @@ func UserFromContext(ctx context.Context) (*User, bool) {
 // kin believe only in users that their own plugin validated, so one of UserFromClaims does not satisfy them: to test
 // those, let package keycloaktest issue a token.
 func ContextWithUser(ctx context.Context, u *User) context.Context {
-	return context.WithValue(ctx, userKey{}, u)
+	return &userContext{ctx, u}
 }
 
 // admit makes the user known to the handlers behind. An anonymous request that OptionalMiddleware let pass has its

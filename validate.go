@@ -130,7 +130,7 @@ func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims
 		return r.introspector.user(ctx, raw)
 	}
 	user := r.newUser(claims)
-	r.verified.remember(raw, user, key.Generation, r.policy.remaining(user.ExpiresAt))
+	r.verified.remember(raw, user, key.Generation, r.policy.end(user.ExpiresAt), r.policy.now())
 	return user, nil
 }
 
@@ -295,8 +295,11 @@ func (p *policy) judgeExpiry(exp time.Time) error {
 	return nil
 }
 
+// end is when a token stops being accepted.
+func (p *policy) end(exp time.Time) time.Time { return exp.Add(p.leeway) }
+
 // remaining is how long a token goes on being accepted.
-func (p *policy) remaining(exp time.Time) time.Duration { return exp.Add(p.leeway).Sub(p.now()) }
+func (p *policy) remaining(exp time.Time) time.Duration { return p.end(exp).Sub(p.now()) }
 
 func intersect(a, b []string) bool {
 	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })

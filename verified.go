@@ -1,6 +1,7 @@
 package ginkeycloak
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/c0mpiler/ginkeycloak/internal/cache"
@@ -40,21 +41,31 @@ func (p *Plugin) Forget(accessToken string) {
 type verifiedTokens struct {
 	tokens *cache.Tokens[verified]
 	ttl    time.Duration
+
+	remembered atomic.Uint64 // tokens so far
+	sweepAfter uint64        // so many of them, those that died are dropped
 }
 
-// verified is what is known of a token: its user, and the generation of the keys that it was verified with.
+// verified is what is known of a token: its user, the generation of the keys that it was verified with, and when it
+// has to be judged again because it has expired or was remembered for long enough.
 type verified struct {
 	user       *User
 	generation uint64
+	until      time.Time
 }
+
+// sweepShare is the part of a full table that is remembered anew before the dead are dropped: looking through all
+// of it then costs each token that is added a little, and one that is recognised nothing.
+const sweepShare = 8
 
 func newVerifiedTokens(cfg *config) *verifiedTokens {
 	if cfg.tokenCacheSize == 0 {
 		return nil
 	}
 	return &verifiedTokens{
-		tokens: cache.NewTokens[verified](cfg.tokenCacheSize, tokenCacheBytes, cfg.now),
-		ttl:    cfg.tokenCacheTTL,
+		tokens:     cache.NewTokens[verified](cfg.tokenCacheSize, tokenCacheBytes),
+		ttl:        cfg.tokenCacheTTL,
+		sweepAfter: uint64(max(cfg.tokenCacheSize/sweepShare, 1)), //nolint:gosec // it is positive
 	}
 }
 
@@ -69,16 +80,24 @@ func (r *realm) recognise(raw string) (*User, bool) {
 		return nil, false
 	}
 	now := r.policy.now()
-	if !now.Before(v.user.ExpiresAt.Add(r.policy.leeway)) || !r.keys.Trusts(v.generation, now) {
+	if !now.Before(v.until) || !r.keys.Trusts(v.generation, now) {
 		return nil, false
 	}
 	return v.user, true
 }
 
-// remember takes note of a token that was just verified with a key of that generation.
-func (v *verifiedTokens) remember(raw string, u *User, generation uint64, remaining time.Duration) {
-	if v != nil && len(raw) <= maxCachedToken && remaining > 0 {
-		v.tokens.Set(raw, verified{u, generation}, min(v.ttl, remaining))
+// remember takes note of a token that was just verified with a key of that generation, and will be accepted until end.
+func (v *verifiedTokens) remember(raw string, u *User, generation uint64, end, now time.Time) {
+	if v == nil || len(raw) > maxCachedToken {
+		return
+	}
+	until := now.Round(0).Add(v.ttl) // without the monotonic clock: exp is a time of the wall's
+	if end.Before(until) {
+		until = end
+	}
+	v.tokens.Set(raw, verified{u, generation, until})
+	if v.remembered.Add(1)%v.sweepAfter == 0 {
+		v.tokens.Sweep(func(v verified) bool { return v.generation < generation || !now.Before(v.until) })
 	}
 }
 

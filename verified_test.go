@@ -85,6 +85,40 @@ func TestRecognisedTokensDie(t *testing.T) {
 	}
 }
 
+// The dead are not only not recognised, they are dropped when others come.
+func TestDeadTokensAreDropped(t *testing.T) {
+	tests := map[string]func(*testing.T, *api){
+		"expired": func(*testing.T, *api) { time.Sleep(6 * time.Minute) },
+		"verified with keys of before": func(t *testing.T, a *api) {
+			a.keycloak.RotateKeys()
+			if err := a.kc.Connect(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, die := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := inMemory(t, ginkeycloak.WithTokenCache(80, time.Hour)) // looked through after each ten tokens
+				many := func() {
+					for i := range 10 {
+						checkKind(t, "a good token", a.get(t, "/me", a.keycloak.Token(keycloaktest.Subject(strconv.Itoa(i)))), kindOK)
+					}
+				}
+				many()
+				die(t, a)
+				if got := a.kc.Stats().VerifiedTokens; got != 10 {
+					t.Fatalf("%d tokens are remembered, want 10", got)
+				}
+				many()
+				if got := a.kc.Stats().VerifiedTokens; got != 10 {
+					t.Errorf("%d tokens are remembered after ten died and ten others came, want 10", got)
+				}
+			})
+		})
+	}
+}
+
 func TestForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, r := tracedAPI(t)

@@ -58,9 +58,11 @@ func (c *Cache[V]) Delete(k Key) { c.table.Invalidate(k) }
 func (c *Cache[V]) Len() int { return c.table.EstimatedSize() }
 
 // Tokens is a table of tokens that were verified, by the token itself: a request has it in hand, and hashing it well
-// enough to leave it out would cost more than all the rest of the look-up.
+// enough to leave it out would cost more than all the rest of the look-up. It has no clock: whoever finds a token
+// judges whether it is still good, and says now and then which are not (Sweep). That makes a look-up in a table
+// that is not crowded a read of a map and nothing else.
 type Tokens[V any] struct {
-	table *otter.Cache[string, entry[V]]
+	table *otter.Cache[string, V]
 }
 
 // entryCost is about what an entry takes besides its token, in bytes, and tokenCost how many times the token's length
@@ -71,31 +73,31 @@ const (
 )
 
 // NewTokens returns an empty table of at most maximum tokens and at most about that many bytes, both positive.
-func NewTokens[V any](maximum int, bytes uint64, now func() time.Time) *Tokens[V] {
+func NewTokens[V any](maximum int, bytes uint64) *Tokens[V] {
 	// An entry weighs no less than this, so that there are never more than the maximum.
 	least := max(bytes/uint64(maximum), 1) //nolint:gosec // maximum is positive
-	return &Tokens[V]{table: otter.Must(&otter.Options[string, entry[V]]{
+	return &Tokens[V]{table: otter.Must(&otter.Options[string, V]{
 		MaximumWeight: bytes,
-		Weigher: func(token string, _ entry[V]) uint32 {
+		Weigher: func(token string, _ V) uint32 {
 			return uint32(min(max(least, uint64(entryCost+tokenCost*len(token))), 1<<31))
 		},
-		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[string, entry[V]]) time.Duration {
-			return e.Value.ttl
-		}),
-		Clock:    clock(now),
 		Executor: func(f func()) { f() },
 	})}
 }
 
-// Get returns the value of a token that was set and has not expired.
-func (c *Tokens[V]) Get(token string) (value V, ok bool) {
-	e, ok := c.table.GetIfPresent(token)
-	return e.value, ok
-}
+// Get returns the value of a token that was set.
+func (c *Tokens[V]) Get(token string) (value V, ok bool) { return c.table.GetIfPresent(token) }
 
-// Set remembers a value for that time, which must be positive.
-func (c *Tokens[V]) Set(token string, value V, ttl time.Duration) {
-	c.table.Set(token, entry[V]{value, ttl})
+// Set remembers a value.
+func (c *Tokens[V]) Set(token string, value V) { c.table.Set(token, value) }
+
+// Sweep forgets the tokens whose values are dead.
+func (c *Tokens[V]) Sweep(dead func(V) bool) {
+	for token, value := range c.table.All() {
+		if dead(value) {
+			c.table.Invalidate(token)
+		}
+	}
 }
 
 // Delete forgets a token.
