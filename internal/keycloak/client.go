@@ -18,6 +18,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/c0mpiler/ginkeycloak/internal/rescue"
 )
 
 // maxBody is the longest answer, in bytes after decompression, that is read. Discovery documents and key sets
@@ -209,11 +211,7 @@ func (a answer) mayPass() bool {
 
 // call sends a request, reads its answer whole and has it judged. Every exchange with Keycloak goes through it.
 func (c *Client) call(r request, req *http.Request, judge func(answer) error) (got answer, err error) {
-	defer func() {
-		if v := recover(); v != nil { // in a trace or a transport of the user's: it must not end the process
-			err = r.failed(Unavailable, fmt.Errorf("panic: %v", v))
-		}
-	}()
+	defer c.rescue(r, &err)
 	if c.cfg.Trace != nil {
 		ctx, begin := c.cfg.Trace.Started(req.Context(), r.call, req), time.Now()
 		req = req.WithContext(ctx)
@@ -234,6 +232,13 @@ func (c *Client) call(r request, req *http.Request, judge func(answer) error) (g
 	}
 	got = answer{status: resp.StatusCode, body: body}
 	return got, judge(got)
+}
+
+// rescue turns a panic, of a hook, a logger, a clock or a transport, into an error: it must not end the process.
+func (c *Client) rescue(r request, err *error) {
+	if v := recover(); v != nil {
+		*err = r.failed(Unavailable, rescue.Note(c.cfg.Logger, v))
+	}
 }
 
 // expirySoon is how long before Keycloak's certificate expires a warning is logged.

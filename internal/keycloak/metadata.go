@@ -57,9 +57,10 @@ func (c *Client) held() (m *Metadata, fresh bool) {
 }
 
 // discover fetches the discovery document and keeps it if it is the right one.
-func (c *Client) discover(ctx context.Context) (*Metadata, error) {
+func (c *Client) discover(ctx context.Context) (m *Metadata, err error) {
 	r := request{call: callDiscovery, what: "discovery document", address: c.base().String() + wellKnown}
-	m := new(Metadata)
+	defer c.rescue(r, &err)
+	m = new(Metadata)
 	if err := c.get(ctx, r, m); err != nil {
 		return nil, err
 	}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/c0mpiler/ginkeycloak/internal/rescue"
 )
 
 // Problem says why an endpoint cannot be used, finer than Kind does: each value is mended by something else.
@@ -237,8 +239,9 @@ func (p *Probe) Ahead() (ahead time.Duration, ok bool) {
 }
 
 // probeGet looks at an endpoint that is asked by GET.
-func (c *Client) probeGet(ctx context.Context, what, address string) *Probe {
-	p := &Probe{What: what, Method: http.MethodGet, URL: address}
+func (c *Client) probeGet(ctx context.Context, what, address string) (p *Probe) {
+	p = &Probe{What: what, Method: http.MethodGet, URL: address}
+	defer c.rescueProbe(p)
 	c.exchange(ctx, p, http.Header{"Accept": {"application/json"}}, nil)
 	if p.Problem == "" {
 		p.judgeStatus(http.StatusOK)
@@ -247,8 +250,9 @@ func (c *Client) probeGet(ctx context.Context, what, address string) *Probe {
 }
 
 // probePost looks at an endpoint that takes forms, with the client's credentials if it has any.
-func (c *Client) probePost(ctx context.Context, what, address string, form url.Values) *Probe {
-	p := &Probe{What: what, Method: http.MethodPost, URL: address}
+func (c *Client) probePost(ctx context.Context, what, address string, form url.Values) (p *Probe) {
+	p = &Probe{What: what, Method: http.MethodPost, URL: address}
+	defer c.rescueProbe(p)
 	header := http.Header{"Accept": {"application/json"}, "Content-Type": {"application/x-www-form-urlencoded"}}
 	if c.cfg.Credentials.ClientID != "" {
 		if err := c.cfg.Credentials.authenticate(header, form, c.cfg.Issuers[0], c.cfg.Now()); err != nil {
@@ -274,6 +278,13 @@ func (c *Client) probePost(ctx context.Context, what, address string, form url.V
 		p.judgeStatus(http.StatusOK)
 	}
 	return p
+}
+
+// rescueProbe turns a panic of what the program plugged in into a problem: a probe runs on a goroutine of its own.
+func (c *Client) rescueProbe(p *Probe) {
+	if v := recover(); v != nil {
+		p.failed(NotReached, rescue.Note(c.cfg.Logger, v))
+	}
 }
 
 // judgeStatus notes a problem unless the status is the one that was hoped for.

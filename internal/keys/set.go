@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/c0mpiler/ginkeycloak/internal/rescue"
 )
 
 // interval is the least time between a successful fetch and the next one.
@@ -211,8 +212,9 @@ func (s *Set) await(ctx context.Context, enough func(*snapshot) bool) error {
 
 // refresh begins a fetch of which nobody waits for the end, unless the last ones failed a short while ago.
 func (s *Set) refresh(old *snapshot) {
+	now := s.cfg.Now() // before the lock, which a clock that panics would leave locked
 	s.mu.Lock()
-	wait := s.cfg.Now().Before(s.trouble.backgroundFrom)
+	wait := now.Before(s.trouble.backgroundFrom)
 	s.mu.Unlock()
 	if wait {
 		return
@@ -256,8 +258,8 @@ func (s *Set) fetch(enough func(*snapshot) bool) (err error) {
 	}
 	defer s.running.Done()
 	defer func() {
-		if r := recover(); r != nil { // a logger or transport of the user: it must not end the process
-			err = fmt.Errorf("panic while fetching the key set: %v", r)
+		if v := recover(); v != nil { // in a hook, a logger or a transport: it must not end the process
+			err = rescue.Note(s.cfg.Logger, v)
 		}
 	}()
 
@@ -295,8 +297,9 @@ func (s *Set) enter() bool {
 
 // takeTurn waits until an interval has passed since the last successful fetch.
 func (s *Set) takeTurn() error {
+	now := s.cfg.Now()
 	s.mu.Lock()
-	wait := interval - s.cfg.Now().Sub(s.last)
+	wait := interval - now.Sub(s.last)
 	s.mu.Unlock()
 	if wait <= 0 {
 		return nil
@@ -317,10 +320,12 @@ func (s *Set) failed(err error) error {
 	if s.ctx.Err() != nil {
 		return ErrClosed
 	}
+	now := s.cfg.Now()
+	snap := s.current.Load()
+	usable := s.usable(snap)
 	s.mu.Lock()
 	t := &s.trouble
 	first := t.failures == 0
-	now := s.cfg.Now()
 	t.failures++
 	t.err = err
 	t.retryAt = now
@@ -328,14 +333,13 @@ func (s *Set) failed(err error) error {
 		t.retryAt = now.Add(backoff(100*time.Millisecond, time.Second, t.failures-2))
 	}
 	t.backgroundFrom = now.Add(backoff(time.Second, time.Minute, t.failures-1))
-	snap := s.current.Load()
-	gone := snap != nil && !s.usable(snap) && !t.stale
+	gone := snap != nil && !usable && !t.stale
 	t.stale = t.stale || gone
 	s.mu.Unlock()
 
 	if first {
 		s.cfg.Logger.LogAttrs(s.ctx, slog.LevelWarn, "keycloak: key set cannot be fetched",
-			slog.Bool("keys_held", s.usable(snap)), slog.Any("error", err))
+			slog.Bool("keys_held", usable), slog.Any("error", err))
 		s.changed(Unfetched, snap)
 	}
 	if gone {
