@@ -161,6 +161,7 @@ func order(p Problem) int {
 // then too.
 func (p *Plugin) DiagnosticsHandler() gin.HandlerFunc {
 	return func(c *gin.Context) {
+		defer p.rescue(c)
 		report := p.Diagnose(c.Request.Context())
 		body, err := json.Marshal(&report)
 		if err != nil { // texts have been made valid UTF-8, so it cannot fail

@@ -39,6 +39,7 @@ func (p *Plugin) registerProbe(r gin.IRoutes, relative string, unready func() st
 	pattern := patternBelow(r, relative)
 	p.open.open(route{http.MethodGet, pattern}, route{http.MethodHead, pattern})
 	r.Match([]string{http.MethodGet, http.MethodHead}, relative, func(c *gin.Context) {
+		defer p.rescue(c)
 		c.Header("Cache-Control", "no-store")
 		if reason := unready(); reason != "" {
 			c.JSON(http.StatusServiceUnavailable, health{"unavailable", reason})

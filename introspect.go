@@ -3,7 +3,6 @@ package ginkeycloak
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -100,6 +99,7 @@ func (p *Plugin) RequireActive() gin.HandlerFunc {
 		panic("ginkeycloak: RequireActive: it needs WithIntrospection")
 	}
 	return func(c *gin.Context) {
+		defer p.rescue(c)
 		if err := p.confirm(c); err != nil {
 			p.refuse(c, err)
 		}
@@ -175,7 +175,7 @@ func (i *introspector) remembered(key cache.Key) (*User, error, bool) { //nolint
 func (i *introspector) fly(ctx context.Context, purpose, raw string) (*User, error) {
 	key := cache.KeyOf(raw)
 	flight := i.flights.DoChan(purpose+string(key[:]), func() (result any, err error) {
-		defer recoverInto(&err)
+		defer recoverInto(i.logger, &err)
 		if user, err, ok := i.remembered(key); ok && purpose == "remember" {
 			return user, err // the flight before this one has just ended
 		}
@@ -304,11 +304,4 @@ func looksLikeJWT(raw string) bool {
 func isLightweight(c *token.Claims) bool {
 	kind, _, ok := strings.Cut(c.ID, ":")
 	return ok && len(kind) == 6 && kind[2:4] == "lt" || c.Subject == "" || len(c.Audience) == 0
-}
-
-// recoverInto turns a panic, of a logger or a transport of the user, into an error: it must not end the process.
-func recoverInto(err *error) {
-	if r := recover(); r != nil {
-		*err = &Error{Code: CodeConnection, Err: fmt.Errorf("panic: %v", r)}
-	}
 }

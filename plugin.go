@@ -73,7 +73,8 @@ func New(opts ...Option) (*Plugin, error) {
 
 // Connect fetches the realm's metadata and keys now, whatever is held. It is for programs that want to fail
 // early instead of starting without Keycloak, and for dropping a key at once that was removed from the realm.
-func (p *Plugin) Connect(ctx context.Context) error {
+func (p *Plugin) Connect(ctx context.Context) (err error) {
+	defer p.rescueInto(&err)
 	if err := p.home.keys.Refresh(ctx); err != nil {
 		return keyError(err)
 	}
@@ -109,6 +110,7 @@ func (p *Plugin) OptionalMiddleware() gin.HandlerFunc {
 
 func (p *Plugin) middleware(fail func(*gin.Context, error)) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		defer p.rescue(c)
 		if p.open.has(c) || p.cfg.corsPreflight && isPreflight(c.Request) {
 			return
 		}
@@ -158,7 +160,8 @@ func (p *Plugin) method() Method {
 
 // Authenticate validates an access token that did not come in a Gin request, but over gRPC, a WebSocket or a
 // queue. The error is an *Error. Waiting for Keycloak ends with ctx.
-func (p *Plugin) Authenticate(ctx context.Context, accessToken string) (*User, error) {
+func (p *Plugin) Authenticate(ctx context.Context, accessToken string) (user *User, err error) {
+	defer p.rescueInto(&err)
 	return p.authenticateToken(ctx, accessToken, func(_ string, err error) error { return err })
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -100,6 +101,7 @@ func (p *Plugin) Refresh(ctx context.Context, refreshToken string) (*TokenSet, e
 // refresher exchanges refresh tokens, each once.
 type refresher struct {
 	client  *keycloak.Client
+	logger  *slog.Logger
 	traces  tracers
 	replay  time.Duration
 	answers *cache.Cache[*TokenSet]
@@ -108,14 +110,14 @@ type refresher struct {
 }
 
 func newRefresher(cfg *config, client *keycloak.Client) *refresher {
-	return &refresher{client: client, traces: cfg.traces, replay: cfg.refresh.replay,
+	return &refresher{client: client, logger: cfg.logger, traces: cfg.traces, replay: cfg.refresh.replay,
 		answers: cache.New[*TokenSet](replaySize, cfg.now), former: cache.New[cache.Key](replaySize, cfg.now)}
 }
 
 func (r *refresher) refresh(ctx context.Context, refreshToken string) (*TokenSet, error) {
 	key := cache.KeyOf(refreshToken)
 	flight := r.flights.DoChan(string(key[:]), func() (result any, err error) {
-		defer recoverInto(&err)
+		defer recoverInto(r.logger, &err)
 		if tokens, ok := r.answers.Get(key); ok {
 			return tokens, nil
 		}
@@ -250,7 +252,8 @@ func (p *Plugin) LogoutHandler() gin.HandlerFunc {
 
 // Logout ends the session of a refresh token at Keycloak. A session that has ended already is fine. Access tokens of
 // the session go on being valid until they expire, unless they are introspected.
-func (p *Plugin) Logout(ctx context.Context, refreshToken string) error {
+func (p *Plugin) Logout(ctx context.Context, refreshToken string) (err error) {
+	defer p.rescueInto(&err)
 	if p.closed.Load() {
 		return refusal(CodeConnection, "the plugin was closed")
 	}
@@ -264,6 +267,7 @@ func (p *Plugin) Logout(ctx context.Context, refreshToken string) error {
 // withRefreshToken hands the refresh token of a POST request to a handler, "" if there is none.
 func (p *Plugin) withRefreshToken(handle func(*gin.Context, string)) gin.HandlerFunc {
 	return func(c *gin.Context) {
+		defer p.rescue(c)
 		refreshToken, err := p.refreshToken(c)
 		if err != nil {
 			p.refuse(c, err)

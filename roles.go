@@ -77,6 +77,7 @@ func (p *Plugin) require(r requirement) gin.HandlerFunc {
 	r.mustBeComplete()
 	missing := r.refusal()
 	return func(c *gin.Context) {
+		defer p.rescue(c)
 		p.guards.note(c, &r)
 		user, err := p.userOf(c)
 		if err != nil {

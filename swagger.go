@@ -274,6 +274,7 @@ func acceptsGzip(r *http.Request) bool {
 // document serves the document with the login in it. Where Keycloak's addresses are not known because it is away, the
 // answer is 503, and the page asks again.
 func (s *swagger) document(c *gin.Context) {
+	defer s.plugin.rescue(c)
 	endpoints, err := s.endpoints(c)
 	if err != nil {
 		s.plugin.refuse(c, &Error{Code: connectionCode(err), Err: err})
