@@ -409,16 +409,7 @@ func TestKeyIsBoundToItsAlgorithm(t *testing.T) {
 
 // One bad key must not take the good ones with it (PyJWT CVE-2026-102274).
 func TestBadKeysAreSkipped(t *testing.T) {
-	prime := func(bits int) *big.Int {
-		p, err := rand.Prime(rand.Reader, bits)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	modulus := new(big.Int).Mul(prime(1024), prime(1024))
-	// A modulus with the fingerprint of ROCA: a power of 65537 modulo the product of the primes tested.
-	roca := rocaModulus()
+	modulus := odd(2048)
 	tests := []struct {
 		name   string
 		key    string
@@ -438,13 +429,13 @@ func TestBadKeysAreSkipped(t *testing.T) {
 		{"EC key without x", `{"kid":"bad","kty":"EC","crv":"P-256","y":"AAAA"}`, "x"},
 		{"EC point not on the curve", `{"kid":"bad","kty":"EC","crv":"P-256","x":"AQ","y":"AQ"}`, "bad"},
 		{"RSA without e", fmt.Sprintf(`{"kid":"bad","kty":"RSA","n":%q}`, base64.RawURLEncoding.EncodeToString(modulus.Bytes())), "e"},
-		{"RSA 1024 bits", rsaKey("bad", new(big.Int).Mul(prime(512), prime(512)), "AQAB"), "1024 bits"},
-		{"RSA 16384 bits", rsaKey("bad", new(big.Int).SetBit(big.NewInt(1), 16383, 1), "AQAB"), "16384 bits"},
+		{"RSA 1024 bits", rsaKey("bad", odd(1024), "AQAB"), "1024 bits"},
+		{"RSA 16384 bits", rsaKey("bad", odd(16384), "AQAB"), "16384 bits"},
 		{"RSA even modulus", rsaKey("bad", new(big.Int).Add(modulus, big.NewInt(1)), "AQAB"), "even"},
 		{"RSA exponent 1", rsaKey("bad", modulus, "AQ"), "out of range"},
 		{"RSA even exponent", rsaKey("bad", modulus, "AQAA"), "exponent"},
 		{"RSA huge exponent", rsaKey("bad", modulus, "AQAAAAAAAAAB"), "bad"},
-		{"RSA with the ROCA fingerprint", rsaKey("bad", roca, "AQAB"), "ROCA"},
+		{"RSA with the ROCA fingerprint", rsaKey("bad", rocaModulus(), "AQAB"), "ROCA"},
 		{"alg of an encryption", ec("bad", `"alg":"ECDH-ES"`), "algorithms in use"},
 		{"alg that is not allowed here", ec("bad", `"alg":"ES384"`), "algorithms in use"},
 		{"unknown kty", `{"kid":"bad","kty":"AKP","alg":"ML-DSA-44","pub":"AAAA"}`, ""},
@@ -484,23 +475,5 @@ func checkSkipped(t *testing.T, bad, reason string) {
 	}
 }
 
-// rocaModulus makes a number of 2048 bits that is a power of 65537 modulo every prime of the fingerprint.
-func rocaModulus() *big.Int {
-	m := big.NewInt(1)
-	for p := int64(3); p <= 167; p += 2 {
-		if big.NewInt(p).ProbablyPrime(20) {
-			m.Mul(m, big.NewInt(p))
-		}
-	}
-	n := new(big.Int).Exp(big.NewInt(65537), big.NewInt(12345), m)
-	step := new(big.Int).Lsh(m, uint(2046-m.BitLen()))
-	step.Sub(step, new(big.Int).Mod(step, new(big.Int).Lsh(m, 1))) // an even multiple of m keeps n odd
-	for n.BitLen() < 2048 || n.Bit(0) == 0 {
-		if n.Bit(0) == 0 {
-			n.Add(n, m)
-			continue
-		}
-		n.Add(n, step)
-	}
-	return n
-}
+// rocaModulus is a number of 2049 bits that is a power of 65537 modulo every prime, as the flawed generator's are.
+func rocaModulus() *big.Int { return new(big.Int).Exp(big.NewInt(65537), big.NewInt(128), nil) }
