@@ -8,34 +8,51 @@ function setup(thread)
    table.insert(threads, thread)
 end
 
+-- A thread begins to send while the next one is set up, which is not counted as time. So nothing here may take long:
+-- tokens are read as they are sent.
 function init(args)
-   local file, count, pause = args[1], tonumber(args[2]), tonumber(args[3])
-   local requests, n = {}, 0
-   for token in io.lines(file) do
-      wrk.headers["Authorization"] = "Bearer " .. token
-      if n % count == id then
-         requests[#requests + 1] = wrk.format()
-      end
-      n = n + 1
-   end
+   local count, pause = tonumber(args[2]), tonumber(args[3])
+   local file = assert(io.open(args[1]))
+   local size = file:seek("end")
+   local from, to = math.floor(size * id / count), math.floor(size * (id + 1) / count)
+   repeated = 0
 
    -- With one token the request stays the same, and wrk sends it without asking.
-   repeated = 0
-   if n > 1 then
-      local next = 0
-      request = function()
-         if next == #requests then
-            next, repeated = 0, repeated + 1
-         end
-         next = next + 1
-         return requests[next]
-      end
+   file:seek("set", 0)
+   local first = file:read()
+   wrk.headers["Authorization"] = "Bearer " .. first
+   if #first + 1 < size then
+      send(file, from, to)
    end
 
    -- Pauses differ, so that connections do not send in step.
    if pause > 0 then
       math.randomseed(id + 1)
       delay = function() return math.random(0, 2 * pause) end
+   end
+end
+
+-- Requests get the tokens whose lines begin in this part of the file, which belongs to this thread.
+function send(file, from, to)
+   wrk.headers["Authorization"] = "Bearer TOKEN"
+   local head, tail = wrk.format():match("^(.*)TOKEN(.*)$")
+   local at
+   local function rewind()
+      file:seek("set", math.max(from - 1, 0))
+      at = from
+      if from > 0 then -- the line that begins before, or the end of it, belongs to the thread before
+         at = from + #file:read()
+      end
+   end
+   rewind()
+   request = function()
+      if at >= to then
+         repeated = repeated + 1
+         rewind()
+      end
+      local token = file:read()
+      at = at + #token + 1
+      return head .. token .. tail
    end
 end
 

@@ -1,7 +1,13 @@
 package main
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -17,6 +23,74 @@ Requests/sec:  33187.44
 Transfer/sec:      5.00MB
 result requests=33251 duration=1001915 p50=793 p99=5731 refused=12 broken=3 repeated=1
 `
+
+// The threads share the tokens out: none is sent by two of them, none is left out, and each request is as it should be.
+func TestTokensAreSharedOut(t *testing.T) {
+	requireWrk(t)
+	tests := []struct {
+		name    string
+		tokens  int
+		threads int
+		once    bool
+	}{
+		{"one token, two threads", 1, 2, false},
+		{"few tokens", 17, 3, false},
+		{"more than can be sent", 100_000, 3, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tokens := make([]string, tt.tokens)
+			for i := range tokens {
+				tokens[i] = strings.Repeat("x", i%7) + strconv.Itoa(i)
+			}
+			var mu sync.Mutex // guards sent
+			sent := make(map[string]int)
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+				if !bearer || r.URL.Path != protected {
+					t.Errorf("%s %s came with Authorization %q", r.Method, r.URL, r.Header.Get("Authorization"))
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				sent[token]++
+			}))
+			defer server.Close()
+
+			l := load{
+				path: protected, tokens: filepath.Join(t.TempDir(), "tokens"), once: tt.once,
+				threads: tt.threads, connections: 2 * tt.threads, pause: 2 * time.Millisecond,
+			}
+			if err := writeLines(l.tokens, tokens); err != nil {
+				t.Fatal(err)
+			}
+			r, err := newWrk(t).run(t.Context(), server.URL, l, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !tt.once && len(sent) != tt.tokens {
+				t.Errorf("%d of %d tokens were sent in %d requests", len(sent), tt.tokens, r.requests)
+			}
+			for token, n := range sent {
+				if tt.once && n > 1 {
+					t.Errorf("%s was sent %d times", token, n)
+				}
+			}
+		})
+	}
+}
+
+func newWrk(t *testing.T) wrk {
+	t.Helper()
+	path, err := findWrk()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := wrk{path: path, script: filepath.Join(t.TempDir(), "wrk.lua")}
+	if err := os.WriteFile(w.script, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
 
 func TestParseResult(t *testing.T) {
 	got, err := parseResult(said)
