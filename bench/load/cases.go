@@ -90,7 +90,7 @@ func prepare(o options, dir string) (*bench, error) {
 	if b.idp, err = keycloaktest.Start(keycloaktest.WithTokenLifespan(time.Hour)); err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(o.log, "minting %d tokens\n", o.tokens)
+	o.say("minting %d tokens", o.tokens)
 	if b.tokens, err = mint(b.idp, dir, o.tokens); err != nil {
 		b.idp.Close()
 		return nil, err
@@ -124,11 +124,8 @@ func measure(ctx context.Context, o options) (*measurements, error) {
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", s.name, err)
 			}
-			fmt.Fprintf(o.log, "%d/%d  %-52s %7.0f/s  p50 %-8v p99 %-8v", round+1, o.rounds, s.name, got.rate(), got.p50, got.p99)
-			if got.beside > 0 {
-				fmt.Fprintf(o.log, " beside %.0f/s", got.beside)
-			}
-			fmt.Fprintln(o.log)
+			o.say("%d/%d  %-52s %7.0f/s  p50 %-8v p99 %-8v beside %.0f/s",
+				round+1, o.rounds, s.name, got.rate(), got.p50, got.p99, got.beside)
 			m.of[s.name] = append(m.of[s.name], got)
 		}
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -36,13 +35,12 @@ func requireWrk(t *testing.T) {
 // or measure would have said so.
 func TestAllCases(t *testing.T) {
 	requireWrk(t)
-	var log bytes.Buffer
 	m, err := measure(t.Context(), options{
 		rounds: 2, duration: time.Second, connections: 4, pause: 4 * time.Millisecond, tokens: 4000,
-		only: regexp.MustCompile(""), log: &log,
+		only: regexp.MustCompile(""), say: t.Logf,
 	})
 	if err != nil {
-		t.Fatalf("%v\n%s", err, &log)
+		t.Fatal(err)
 	}
 	for _, name := range []string{
 		caseGin, caseOne, caseAway, caseBare, caseNew, caseForgets, caseCalm, caseFlood, caseHarmless,
@@ -96,7 +94,7 @@ func TestWorthlessMeasurements(t *testing.T) {
 // newBench is what measure makes before it measures.
 func newBench(t *testing.T) *bench {
 	t.Helper()
-	b, err := prepare(options{duration: time.Second, connections: 4, tokens: 2, log: t.Output()}, t.TempDir())
+	b, err := prepare(options{duration: time.Second, connections: 4, tokens: 2, say: t.Logf}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +154,11 @@ func TestProbe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer open.stop()
+	defer func() {
+		if err := open.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if err := probe(t.Context(), open.url, "x", true); err == nil {
 		t.Error("a server that is to be protected and is not passes")
 	}

@@ -61,10 +61,6 @@ func (b bound) verdict() verdict {
 	return held
 }
 
-func (b bound) String() string {
-	return fmt.Sprintf("%s: %s: %s, is %s", b.verdict(), b.what, b.limit(), b.got)
-}
-
 // spread is what a value was over the rounds.
 type spread struct {
 	rounds                  int
@@ -192,7 +188,7 @@ const (
 
 // writeInto puts the section into a document, which is made if it does not exist.
 func writeInto(path, section string) error {
-	old, err := os.ReadFile(path) //nolint:gosec // the path is an argument
+	old, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		old = []byte("# Performance\n")
 	} else if err != nil {
@@ -202,7 +198,7 @@ func writeInto(path, section string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return os.WriteFile(path, []byte(text), 0o644) //nolint:gosec // a document for everybody
+	return os.WriteFile(path, []byte(text), 0o644)
 }
 
 // insert replaces what is between the marks, or adds the section with them at the end.

@@ -66,7 +66,7 @@ func TestBounds(t *testing.T) {
 			m := &measurements{of: tt.of}
 			for i, b := range m.bounds() {
 				if b.verdict() != tt.want[i] {
-					t.Errorf("%s, want %s", b, tt.want[i])
+					t.Errorf("%s: %s with %s, want %s", b.what, b.verdict(), b.got, tt.want[i])
 				}
 			}
 		})

@@ -100,17 +100,11 @@ func serve(args []string, in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	defer closeEngine()
-	if s.profile != "" {
-		file, err := os.Create(s.profile)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		if err := pprof.StartCPUProfile(file); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+	stopProfile, err := startProfile(s.profile)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, stopProfile()) }()
 
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -119,13 +113,31 @@ func serve(args []string, in io.Reader, out io.Writer) (err error) {
 	server := &http.Server{Handler: engine, ReadHeaderTimeout: 10 * time.Second}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
-	fmt.Fprintf(out, "http://%s\n", listener.Addr())
-	_, _ = io.Copy(io.Discard, in) // until whoever started this closes it, or is gone
+	_, _ = fmt.Fprintf(out, "http://%s\n", listener.Addr()) // if nobody reads it, the input ends, too
+	_, _ = io.Copy(io.Discard, in)                          // until whoever started this closes it, or is gone
 	_ = server.Close()
 	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
+}
+
+// startProfile writes a CPU profile into a file until it is stopped, if there is to be one.
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return file.Close()
+	}, nil
 }
 
 // engine is an API as a program would set it up. All kinds have the same handlers.
@@ -208,7 +220,7 @@ func startServer(ctx context.Context, s setup) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.CommandContext(ctx, self, s.args()...), stderr: new(bytes.Buffer)} //nolint:gosec // this program
+	p := &process{cmd: exec.CommandContext(ctx, self, s.args()...), stderr: new(bytes.Buffer)}
 	p.cmd.Stderr = p.stderr
 	in, err := p.cmd.StdinPipe()
 	if err != nil {

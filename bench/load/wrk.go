@@ -58,7 +58,7 @@ func findWrk() (string, error) {
 
 // version is the first line that wrk says of itself.
 func (w wrk) version(ctx context.Context) string {
-	out, _ := exec.CommandContext(ctx, w.path, "-v").CombinedOutput() //nolint:gosec // the path is wrk's; it ends with 1 after -v
+	out, _ := exec.CommandContext(ctx, w.path, "-v").CombinedOutput()
 	line, _, _ := strings.Cut(string(out), " [")
 	return strings.TrimSpace(line)
 }
@@ -69,7 +69,7 @@ const timeout = 5 * time.Second
 // run sends the load to the server for that time, and sees to it that the answers are what they have to be.
 func (w wrk) run(ctx context.Context, server string, l load, d time.Duration) (result, error) {
 	threads := strconv.Itoa(l.threads)
-	cmd := exec.CommandContext(ctx, w.path, //nolint:gosec // the path is wrk's, and the arguments are ours
+	cmd := exec.CommandContext(ctx, w.path,
 		"--threads", threads, "--connections", strconv.Itoa(l.connections), "--duration", seconds(d),
 		"--timeout", seconds(timeout), "--script", w.script, server+l.path,
 		"--", l.tokens, threads, strconv.FormatInt(l.pause.Milliseconds(), 10))
