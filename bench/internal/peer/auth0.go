@@ -21,7 +21,10 @@ func auth0() Peer {
 		Name: "auth0/go-jwt-middleware", Module: "github.com/auth0/go-jwt-middleware/v3",
 		Setup:  "`jwks.NewCachingProvider` for the issuer, a validator with algorithm, issuer, audience and custom claims, `CheckJWT` as a Gin handler.",
 		LetsIn: []string{"without expiry", "unknown crit", "ID token"},
-		Start:  startAuth0,
+		Ahead: map[Row]string{
+			UnknownKid: "it does not look for a new key until its cache expires, and refuses good tokens after a rotation: see there.",
+		},
+		Start: startAuth0,
 	}
 }
 

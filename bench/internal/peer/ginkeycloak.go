@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"io"
+	"log/slog"
 
 	"github.com/gin-gonic/gin"
 	"github.com/tbaehler/gin-keycloak/pkg/ginkeycloak"
@@ -32,7 +34,8 @@ func ginKeycloak() Peer {
 }
 
 // LogInto sends what tbaehler/gin-keycloak logs, with glog, to files in that folder only: by default each refusal is
-// printed, too.
+// printed, too. What others log, with slog, goes nowhere.
 func LogInto(folder string) error {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
 	return errors.Join(flag.Set("log_dir", folder), flag.Set("stderrthreshold", "FATAL"))
 }

@@ -18,6 +18,10 @@ func golangJWT() Peer {
 		Name: "golang-jwt + keyfunc", Module: "github.com/golang-jwt/jwt/v5",
 		Setup:  "`keyfunc.NewDefaultCtx` with the key set's URL; `jwt.ParseWithClaims` into a struct, with valid methods, issuer, audience and required expiry.",
 		LetsIn: []string{"unknown crit", "AUD beside aud", "ID token", "bound to a key"},
+		Ahead: map[Row]string{
+			ColdStart:  "it is told the key set's address, so it makes no discovery.",
+			UnknownKid: "it looks for a new key at most once in five minutes, and refuses good tokens after a second rotation: see there.",
+		},
 		Start: func(ctx context.Context, r Realm) (*Guard, error) {
 			keys, err := keyfunc.NewDefaultCtx(ctx, []string{r.KeySet})
 			if err != nil {

@@ -14,6 +14,10 @@ func jwx() Peer {
 		Name: "lestrrat-go/jwx", Module: "github.com/lestrrat-go/jwx/v3",
 		Setup:  "`jwk.NewCache` with the key set's URL; `jwt.ParseString` with that key set, issuer, audience and required expiry.",
 		LetsIn: []string{"unknown crit", "ID token", "bound to a key"},
+		Ahead: map[Row]string{
+			ColdStart:  "it is told the key set's address, so it makes no discovery.",
+			UnknownKid: "it does not look for a new key until its cache expires, and refuses good tokens after a rotation: see there.",
+		},
 		Start: func(ctx context.Context, r Realm) (*Guard, error) {
 			cache, err := jwk.NewCache(ctx, httprc.NewClient())
 			if err != nil {
