@@ -123,12 +123,18 @@ func checkPurpose(m jwkset.JWKMarshal) error {
 		return errNotForSignatures
 	case m.KTY == jwkset.KtyOct || m.K != "":
 		return errors.New("a symmetric key does not belong into a public key set")
-	case m.D != "":
+	case hasPrivatePart(m):
 		return errors.New("its private part is published, so it proves nothing")
 	case !token.PlausibleKeyID(m.KID):
 		return errors.New("it has no ID that a token could name")
 	}
 	return nil
+}
+
+// hasPrivatePart reports whether a key has a private parameter of RFC 7518 §6.2.2 or §6.3.2: of an RSA key each of
+// them gives the others away.
+func hasPrivatePart(m jwkset.JWKMarshal) bool {
+	return m.D != "" || m.P != "" || m.Q != "" || m.DP != "" || m.DQ != "" || m.QI != "" || len(m.OTH) > 0
 }
 
 // checkRSA refuses moduli and exponents that make signatures easy to forge or dear to check.

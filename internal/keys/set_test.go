@@ -419,6 +419,8 @@ func TestBadKeysAreSkipped(t *testing.T) {
 		{"use=wrap", ec("bad", `"use":"wrap"`), "use"},
 		{"key_ops without verify", ec("bad", `"key_ops":["encrypt"]`), ""},
 		{"private key", ec("bad", `"d":"AAAA"`), "private"},
+		{"prime factors of an RSA key", strings.Replace(rsaKey("bad", modulus, "AQAB"), `{`, `{"p":"AQ","q":"AQ",`, 1), "private"},
+		{"CRT exponent of an RSA key", strings.Replace(rsaKey("bad", modulus, "AQAB"), `{`, `{"dp":"AQ",`, 1), "private"},
 		{"symmetric key", `{"kid":"bad","kty":"oct","k":"c2VjcmV0"}`, "symmetric"},
 		{"numeric kid", strings.Replace(ec("bad"), `"bad"`, `7`, 1), "no JSON Web Key"},
 		{"no kid", strings.Replace(ec("bad"), `"kid":"bad",`, ``, 1), "no ID"},
