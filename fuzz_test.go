@@ -445,7 +445,7 @@ func refreshStatus(asked bool, status int, answer string) []int {
 	switch {
 	case status == http.StatusOK && json.Unmarshal([]byte(answer), &tokens) == nil && tokens.AccessToken != "":
 		return []int{http.StatusOK, http.StatusServiceUnavailable} // encoding/json is laxer about what is JSON
-	case status == http.StatusNoContent, status == http.StatusBadRequest:
+	case status == http.StatusBadRequest:
 		return []int{http.StatusBadRequest, http.StatusServiceUnavailable}
 	}
 	return []int{http.StatusServiceUnavailable}

@@ -173,6 +173,7 @@ func TestRefreshFaults(t *testing.T) {
 		"credentials refused":          {always(keycloaktest.Answer(401, "application/json", `{"error":"unauthorized_client"}`)), ginkeycloak.CodeConfig},
 		"credentials refused with 400": {always(keycloaktest.Answer(400, "application/json", `{"error":"invalid_client"}`)), ginkeycloak.CodeConfig},
 		"grant not supported":          {always(keycloaktest.Answer(400, "application/json", `{"error":"unsupported_grant_type"}`)), ginkeycloak.CodeConfig},
+		"status 204":                   {always(keycloaktest.Answer(204, "", "")), ginkeycloak.CodeConfig},
 		"status 404":                   {always(keycloaktest.Status(404)), ginkeycloak.CodeConfig},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -199,14 +199,18 @@ var ErrInvalidGrant = errors.New("invalid_grant")
 
 // Refresh exchanges a refresh token for new tokens (RFC 6749 §6) and returns the answer's JSON.
 func (c *Client) Refresh(ctx context.Context, refreshToken string) ([]byte, error) {
-	got, err := c.post(ctx, c.token, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
+	e := c.token
+	got, err := c.post(ctx, e, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
 	if err != nil {
 		return nil, err
 	}
-	if got.status != http.StatusOK {
+	switch got.status {
+	case http.StatusOK:
+		return got.body, nil
+	case http.StatusBadRequest:
 		return nil, ErrInvalidGrant
 	}
-	return got.body, nil
+	return nil, &Error{Kind: Misconfigured, What: e.what, URL: e.override, Err: statusError(got.status)}
 }
 
 // Logout ends the session of a refresh token. A session that has ended already is fine.
