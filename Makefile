@@ -7,12 +7,13 @@ MAKEFLAGS += --no-print-directory
 
 GO ?= go
 BUILD := .build
-SATELLITES := otelkeycloak metrics/promtest # modules that need nothing but Go
-MODULES := . $(SATELLITES) integration tools
+SATELLITES := otelkeycloak metrics/promtest tools # modules that need nothing but Go
+MODULES := . $(SATELLITES) integration tools/actionlint
 
 # Linter and vulnerability check come from tools/go.mod, so that they are in nobody's dependencies.
 LINT := $(GO) tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 VULN := $(GO) tool -modfile=$(CURDIR)/tools/go.mod govulncheck
+ACTIONLINT := $(GO) tool -modfile=$(CURDIR)/tools/actionlint/go.mod actionlint
 
 SWAG := $(GO) tool -modfile=$(CURDIR)/tools/go.mod swag
 
@@ -23,11 +24,11 @@ TESTFLAGS ?=
 export CI
 
 .PHONY: help
-help: ## What each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+help: ## What each target does, and about how long it takes when everything is compiled and downloaded
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: example
-example: ## Run the example with a fake Keycloak inside
+example: ## Run the example with a fake Keycloak inside (until you stop it)
 	$(GO) run ./example
 
 .PHONY: test
@@ -39,31 +40,31 @@ test-root: ## All tests that need nothing but Go (a minute)
 	for m in $(SATELLITES); do (cd $$m && $(GO) test -race -shuffle=on $(TESTFLAGS) ./...); done
 
 .PHONY: integration
-integration: ## The tests on a real Keycloak; KEYCLOAK_VERSION chooses another one
+integration: ## The tests on a real Keycloak; KEYCLOAK_VERSION chooses another one (a few minutes)
 	@command -v java >/dev/null || echo "NO JAVA HERE: the tests on a real Keycloak will be left out" >&2
 	@command -v chromium >/dev/null || echo "NO CHROMIUM HERE: the tests in a browser will be left out" >&2
 	cd integration && $(GO) test -race $(TESTFLAGS) $$($(GO) list ./... | grep /integration/)
 	cd integration && $(GO) test -race -timeout 15m $(TESTFLAGS) # no package is named, so that it says what it ran on
 
 .PHONY: check
-check: static allocations test-root ## Everything but the real Keycloak (before a commit)
+check: static allocations test-root ## Everything but the real Keycloak, before a commit (4 minutes)
 
 .PHONY: static
-static: fmt-check vet tidy-check swagger-check lint ## Format, vet, go.mod files, generated files, lint
+static: fmt-check vet tidy-check swagger-check licenses-check actions-check lint ## Format, vet, go.mod files, generated files, licences, workflows, lint (2 minutes)
 
 .PHONY: allocations
-allocations: ## The bounds on allocations, without the race detector
+allocations: ## The bounds on allocations, without the race detector (seconds)
 	$(GO) test -run Alloc $(TESTFLAGS) ./...
 
 .PHONY: cover
-cover: ## How much of the library the tests run
+cover: ## How much of the library the tests run (a minute)
 	@mkdir -p $(BUILD)
 	$(GO) test -coverpkg=./... -coverprofile=$(BUILD)/cover.out ./...
 	$(GO) tool cover -func=$(BUILD)/cover.out | tail -1
 	@echo "line by line: go tool cover -html=$(BUILD)/cover.out"
 
 .PHONY: fmt
-fmt: ## Format all files
+fmt: ## Format all files (seconds)
 	gofmt -s -w .
 
 .PHONY: fmt-check
@@ -73,7 +74,7 @@ fmt-check:
 SWAGGER = cd example && $(SWAG) init --quiet --parseDependencyLevel 3 --parseFuncBody --outputTypes json --output
 
 .PHONY: swagger
-swagger: ## Make the example's OpenAPI document of its comments
+swagger: ## Make the example's OpenAPI document of its comments (seconds)
 	$(SWAGGER) docs
 
 .PHONY: swagger-check
@@ -82,22 +83,49 @@ swagger-check:
 	@$(SWAGGER) ../$(BUILD)/swagger
 	@diff -u example/docs/swagger.json $(BUILD)/swagger/swagger.json || { echo "make swagger is wanted"; exit 1; }
 
+LICENSES = cd tools && $(GO) run ./licenses
+
+.PHONY: licenses
+licenses: ## List the licences of all dependencies; unknown and copyleft ones fail (seconds)
+	$(LICENSES) ../docs/licenses.md
+
+.PHONY: licenses-check
+licenses-check:
+	@mkdir -p $(BUILD)
+	@$(LICENSES) ../$(BUILD)/licenses.md
+	@diff -u docs/licenses.md $(BUILD)/licenses.md || { echo "make licenses is wanted"; exit 1; }
+
+.PHONY: actions-check
+actions-check: ## The GitHub workflows (seconds)
+	$(ACTIONLINT)
+
+.PHONY: apidiff
+apidiff: ## What changed in the API since the last release, or since BASE (a minute)
+	cd tools && $(GO) run ./apidiff $(BASE)
+
+.PHONY: release-check
+release-check: ## Whether VERSION, like v0.1.0, fits changelog, tags and API; writes its notes (a minute)
+	@mkdir -p $(BUILD)
+	cd tools && $(GO) run ./apidiff -version "$(VERSION)" $(BASE)
+	cd tools && $(GO) run ./release "$(VERSION)" >../$(BUILD)/notes.md
+
 .PHONY: vet
 vet:
 	$(GO) vet ./...
 	for m in $(SATELLITES) integration; do (cd $$m && $(GO) vet ./...); done
 
 .PHONY: lint
-lint: ## golangci-lint over all modules (the first time it compiles the linter, a few minutes)
+lint: ## golangci-lint, with staticcheck and gosec, over all modules (a minute; the first time it compiles itself, a few more)
 	$(LINT) run ./...
 	for m in $(SATELLITES) integration; do (cd $$m && $(LINT) run ./...); done
 
 .PHONY: vuln
-vuln: ## Known vulnerabilities in what is called (needs vuln.go.dev)
+vuln: ## Known vulnerabilities in what is called; needs vuln.go.dev (a minute)
 	$(VULN) ./...
+	cd otelkeycloak && $(VULN) ./...
 
 .PHONY: tidy
-tidy: ## go mod tidy in all modules
+tidy: ## go mod tidy in all modules (seconds)
 	for m in $(MODULES); do (cd $$m && $(GO) mod tidy); done
 
 .PHONY: tidy-check
