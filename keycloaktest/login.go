@@ -215,9 +215,9 @@ func (s *Server) takeCode(code string) (grantedCode, bool) {
 // redirect answers the authorization request at the client's redirect URI (RFC 6749 §4.1.2, RFC 9207).
 func (s *Server) redirect(w http.ResponseWriter, login loginRequest, pairs ...string) {
 	var params []string
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			params = append(params, pairs[i]+"="+url.QueryEscape(pairs[i+1]))
+	for pair := range slices.Chunk(pairs, 2) {
+		if pair[1] != "" {
+			params = append(params, pair[0]+"="+url.QueryEscape(pair[1]))
 		}
 	}
 	separator := "?"
