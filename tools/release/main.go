@@ -113,7 +113,8 @@ func goMod(dir string) (m modFile, err error) {
 	if err != nil {
 		return m, err
 	}
-	return m, json.Unmarshal([]byte(out), &m)
+	err = json.Unmarshal([]byte(out), &m)
+	return m, err
 }
 
 func (m modFile) requires(path string) string {
