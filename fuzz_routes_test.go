@@ -65,11 +65,11 @@ func FuzzPublicRoutes(f *testing.F) {
 	})
 }
 
-var escaped = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
+var percentEscape = regexp.MustCompile(`%[0-9a-fA-F]{2}`)
 
 // leadsOut reports whether a path has a dot segment, as it is or unescaped once more, with backslashes as slashes.
 func leadsOut(urlPath string) bool {
-	again := escaped.ReplaceAllStringFunc(urlPath, func(s string) string {
+	again := percentEscape.ReplaceAllStringFunc(urlPath, func(s string) string {
 		var c byte
 		if _, err := fmt.Sscanf(s, "%%%x", &c); err != nil {
 			return s

@@ -125,32 +125,32 @@ func checkError(t *testing.T, input string, err error, kinds ...error) {
 	}
 }
 
-// compact is a token as the second reading has it.
-type compact struct {
+// secondReading is a token as another reader than ours has it.
+type secondReading struct {
 	header  map[string]any
 	payload []byte
 }
 
-func readCompact(raw string) (compact, bool) {
+func readCompact(raw string) (secondReading, bool) {
 	segments := strings.Split(raw, ".")
 	if len(raw) > 16<<10 || len(segments) != 3 || segments[2] == "" {
-		return compact{}, false
+		return secondReading{}, false
 	}
 	var decoded [3][]byte
 	for i, s := range segments {
 		b, err := base64.RawURLEncoding.DecodeString(s)
 		if err != nil || base64.RawURLEncoding.EncodeToString(b) != s {
-			return compact{}, false
+			return secondReading{}, false
 		}
 		decoded[i] = b
 	}
 	header, ok := readObject(decoded[0])
 	if !ok {
-		return compact{}, false
+		return secondReading{}, false
 	}
 	for _, name := range []string{"alg", "kid", "typ", "cty"} {
 		if !textOrNull(header[name]) {
-			return compact{}, false
+			return secondReading{}, false
 		}
 	}
 	_, critical := header["crit"]
@@ -158,7 +158,7 @@ func readCompact(raw string) (compact, bool) {
 	kid := text(header, "kid")
 	isKeyID := regexp.MustCompile(`^[!#$%&(-\[\]-~]{1,256}$`).MatchString(kid) && !strings.Contains(kid, "..")
 	ok = text(header, "alg") != "" && isKeyID && !critical && !unencoded && !strings.EqualFold(text(header, "cty"), "JWT")
-	return compact{header, decoded[1]}, ok
+	return secondReading{header, decoded[1]}, ok
 }
 
 var (
