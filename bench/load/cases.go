@@ -41,7 +41,7 @@ const (
 	unknownPause       = 500 * time.Millisecond
 
 	floodHeadStart = time.Second
-	floodTail      = time.Second // starting the generator included
+	floodTail      = 2 * time.Second // starting the generator included
 )
 
 // scenario is a server, and what is sent to it.
@@ -142,8 +142,8 @@ func (b *bench) scenarios() []scenario {
 	fresh := one
 	fresh.tokens, fresh.once = b.tokens.fresh, true
 
-	valid := load{path: protected, tokens: b.tokens.users, connections: validConnections, threads: 1, pause: validPause}
-	bad := load{path: protected, tokens: b.tokens.bad, refused: true, connections: floodConnections, threads: 1, pause: floodPause}
+	valid := load{path: protected, tokens: b.tokens.users, connections: validConnections, threads: 1, pause: max(validPause, b.pause)}
+	bad := load{path: protected, tokens: b.tokens.bad, refused: true, connections: floodConnections, threads: 1, pause: max(floodPause, b.pause)}
 	unknown := load{path: protected, tokens: b.tokens.unknown, refused: true, connections: unknownConnections, threads: 1, pause: unknownPause}
 	flood, harmless := []load{bad, unknown}, []load{bad, unknown}
 	for i := range harmless {

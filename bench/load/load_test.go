@@ -36,7 +36,7 @@ func requireWrk(t *testing.T) {
 func TestAllCases(t *testing.T) {
 	requireWrk(t)
 	m, err := measure(t.Context(), options{
-		rounds: 2, duration: time.Second, connections: 4, pause: 4 * time.Millisecond, tokens: 4000,
+		rounds: 2, duration: time.Second, connections: 4, pause: 20 * time.Millisecond, tokens: 1000,
 		only: regexp.MustCompile(""), say: t.Logf,
 	})
 	if err != nil {

@@ -30,7 +30,7 @@ type options struct {
 	duration    time.Duration
 	warmUp      time.Duration
 	connections int
-	pause       time.Duration // of each connection between requests; 0 for as fast as it goes
+	pause       time.Duration // of each connection between requests, at least; 0 for as fast as it goes
 	tokens      int
 	only        *regexp.Regexp
 	profiles    string // a directory
