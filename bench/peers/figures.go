@@ -34,6 +34,10 @@ func number(v float64) string {
 		return fmt.Sprintf("%.1f", v)
 	case v >= 0.0995 || v <= -0.0995:
 		return fmt.Sprintf("%.2f", v)
+	case v >= 0.00995 || v <= -0.00995:
+		return fmt.Sprintf("%.3f", v)
+	case v == 0:
+		return "0"
 	default:
 		return fmt.Sprintf("%.4f", v)
 	}

@@ -5,9 +5,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,18 +92,21 @@ func TestSVGIsXML(t *testing.T) {
 }
 
 func TestScale(t *testing.T) {
-	s := scale{-3, 1}
+	s := scale{0.001, 10}
 	left, right := s.x(0.001), s.x(10)
 	if left != labelWidth || right != plotWidth-plotMargin-valueWidth {
 		t.Errorf("the ends lie at %v and %v", left, right)
 	}
-	if got := s.x(0.1); got != (left+right)/2 {
-		t.Errorf("0.1 lies at %v, want the middle of %v and %v", got, left, right)
+	if got, want := s.x(0.1), (left+right)/2; math.Abs(got-want) > 1e-9 {
+		t.Errorf("0.1 lies at %v, want %v, the middle", got, want)
 	}
 	for _, none := range []float64{0, -1, 1e-9} {
 		if got := s.x(none); got != left {
 			t.Errorf("%v lies at %v, want the left end", none, got)
 		}
+	}
+	if got, want := (scale{0.004, 14}).powers(), []int{-2, -1, 0, 1}; !slices.Equal(got, want) {
+		t.Errorf("powers between 0.004 and 14 = %v, want %v", got, want)
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 // Measures of the plot, in its own units; it is shown about as wide in a README.
 const (
 	plotWidth  = 860
-	labelWidth = 210
+	labelWidth = 225
 	valueWidth = 70
 	barHeight  = 16
 	barGap     = 6
-	panelHead  = 40
+	panelHead  = 54
 	plotMargin = 16
 )
 
@@ -25,7 +25,7 @@ const (
 	inkColour  = "#6e7781"
 	gridColour = "#8b949e"
 	oursColour = "#1f883d"
-	peerColour = "#8c959f"
+	peerColour = "#8b949e"
 )
 
 // plotted are the cases that the plot shows, with their headings.
@@ -56,30 +56,48 @@ func (r *report) SVG() string {
 	return b.String()
 }
 
-// scale is a logarithmic axis between two powers of ten.
-type scale struct{ low, high int }
+// scale is a logarithmic axis between two values.
+type scale struct{ low, high float64 }
 
-// axis spans all bars.
+// axis spans all bars, with room on both sides.
 func (r *report) axis() scale {
-	lowest, highest := 1.0, 1.0
-	for _, t := range r.timed {
-		for _, p := range r.peers {
-			if v := t.timings[p.Name].ratio.median; v > 0 {
-				lowest, highest = min(lowest, v), max(highest, v)
+	s := scale{1, 1}
+	for _, p := range plotted {
+		for _, of := range r.peers {
+			if v := r.timing(p.row, of.Name).ratio.median; v > 0 {
+				s = scale{min(s.low, v), max(s.high, v)}
 			}
 		}
 	}
-	return scale{int(math.Floor(math.Log10(lowest))), int(math.Ceil(math.Log10(highest)))}
+	return scale{s.low / 2, s.high * 1.2}
 }
 
-// x is where a value lies; what noise made negative lies at the left end.
+// timing is what an entrant took in a case.
+func (r *report) timing(row peer.Row, name string) timing {
+	for _, t := range r.timed {
+		if t.row == row {
+			return t.timings[name]
+		}
+	}
+	return timing{}
+}
+
+// x is where a value lies; what is below the axis, or was made negative by noise, lies at its left end.
 func (s scale) x(v float64) float64 {
 	const left, right = labelWidth, plotWidth - plotMargin - valueWidth
-	part := 0.0
-	if v > 0 && s.high > s.low {
-		part = (math.Log10(v) - float64(s.low)) / float64(s.high-s.low)
+	if v <= s.low {
+		return left
 	}
-	return left + max(part, 0)*(right-left)
+	return left + math.Log(v/s.low)/math.Log(s.high/s.low)*(right-left)
+}
+
+// powers are the powers of ten on the axis.
+func (s scale) powers() []int {
+	var powers []int
+	for p := int(math.Ceil(math.Log10(s.low))); math.Pow10(p) <= s.high; p++ {
+		powers = append(powers, p)
+	}
+	return powers
 }
 
 // panel draws the bars of one case.
@@ -87,7 +105,7 @@ func (r *report) panel(b *strings.Builder, axis scale, top int, row peer.Row, he
 	_, _ = fmt.Fprintf(b, `<text x="%d" y="%d" font-size="15" font-weight="600">%s</text>`+"\n", plotMargin, top+24, html.EscapeString(heading))
 	bars := top + panelHead
 	bottom := bars + len(r.peers)*(barHeight+barGap)
-	for power := axis.low; power <= axis.high; power++ {
+	for _, power := range axis.powers() {
 		gridLine(b, axis, power, bars-4, bottom)
 	}
 	for i, p := range r.peers {
@@ -111,17 +129,12 @@ func number10(power int) string {
 }
 
 func (r *report) bar(b *strings.Builder, axis scale, top int, p peer.Peer, row peer.Row) {
-	var value float64
-	for _, t := range r.timed {
-		if t.row == row {
-			value = t.timings[p.Name].ratio.median
-		}
-	}
+	value := r.timing(row, p.Name).ratio.median
 	colour, weight := peerColour, "400"
 	if p.Ours {
 		colour, weight = oursColour, "600"
 	}
-	left, right := axis.x(0), axis.x(value)
+	left, right := float64(labelWidth), axis.x(value)
 	baseline := top + barHeight - 4
 	_, _ = fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" font-weight="%s">%s</text>`+"\n", labelWidth-8, baseline, weight, html.EscapeString(p.Name))
 	_, _ = fmt.Fprintf(b, `<rect x="%.1f" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`+"\n", left, top, max(right-left, 1), barHeight, colour)

@@ -187,12 +187,7 @@ func (r *report) writeTrouble(w io.Writer) {
 }
 
 func (r *report) speedup(row peer.Row, name string) string {
-	for _, t := range r.timed {
-		if t.row == row {
-			return number(t.timings[name].speedup) + " ×"
-		}
-	}
-	return ""
+	return number(r.timing(row, name).speedup) + " ×"
 }
 
 func (r *report) memoryOf(p peer.Peer) string {
