@@ -9,8 +9,8 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/c0mpiler/ginkeycloak"
-	"github.com/c0mpiler/ginkeycloak/bench/internal/peer"
-	"github.com/c0mpiler/ginkeycloak/bench/internal/stand"
+	"github.com/c0mpiler/ginkeycloak/bench/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 )
 
 // A bound is something that this library promises, and what was measured of it.
@@ -118,7 +118,10 @@ func plugin(ctx context.Context, r *realm, opts ...ginkeycloak.Option) (*ginkeyc
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { _ = kc.Close() })
-	return kc, kc.Connect(ctx)
+	if err := kc.Connect(ctx); err != nil {
+		return nil, err
+	}
+	return kc, nil
 }
 
 // turns times routes next to the floor and a bare one, in turns.

@@ -11,8 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/peer"
-	"github.com/c0mpiler/ginkeycloak/bench/internal/stand"
+	"github.com/c0mpiler/ginkeycloak/bench/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
 )
 

@@ -1,5 +1,5 @@
 // Command peers measures this library and others on the same tokens, in one run and in turns, and writes what it found
-// into the documents. With -bounds it holds this library to what issue and documents promise.
+// into the documents. With -bounds it holds this library to what it promises.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/peer"
 )
 
 func main() {
@@ -137,7 +137,10 @@ func measure(ctx context.Context, peers []peer.Peer, o options) (*report, error)
 	if r.admissions, err = each(peers, func(p peer.Peer) (peer.Admission, error) { return p.Admit(ctx, rs256.server) }); err != nil {
 		return nil, err
 	}
-	return r, r.measureTrouble(ctx, o)
+	if err := r.measureTrouble(ctx, o); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // measureTrouble counts instead of taking times, so the peers may do most of it side by side.

@@ -13,8 +13,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/peer"
-	"github.com/c0mpiler/ginkeycloak/bench/internal/stand"
+	"github.com/c0mpiler/ginkeycloak/bench/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 )
 
 // memory is what a library holds after many tokens, in bytes beyond what it held before.

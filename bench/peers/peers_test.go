@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/peer"
 )
 
 // sampleReport has one peer that is behind in every row but where it leaves something out.

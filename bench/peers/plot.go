@@ -6,7 +6,7 @@ import (
 	"math"
 	"strings"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/peer"
 )
 
 // Measures of the plot, in its own units; it is shown about as wide in a README.

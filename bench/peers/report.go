@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/peer"
 )
 
 // A report is everything that was measured.

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/stand"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 )
 
 // A call does one piece of the work that is timed, with the i-th of the tokens, and reports whether it went as it should.

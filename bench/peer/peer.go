@@ -10,7 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/stand"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
 )
 

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/peer"
-	"github.com/c0mpiler/ginkeycloak/bench/internal/stand"
+	"github.com/c0mpiler/ginkeycloak/bench/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 )
 
 // Each peer is set up so that it works, and lets in what its description says, no more and no less: the report's table of

@@ -1,6 +1,7 @@
 package stand
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 
@@ -31,7 +32,7 @@ type Client struct {
 
 // NewClient returns a client of the engine. Clients that run at the same time need one each.
 func NewClient(engine http.Handler) *Client {
-	request := httptest.NewRequest(http.MethodGet, Path, http.NoBody)
+	request := httptest.NewRequestWithContext(context.Background(), http.MethodGet, Path, http.NoBody)
 	authorization := []string{""}
 	request.Header["Authorization"] = authorization
 	return &Client{engine: engine, request: request, authorization: authorization, answer: answer{header: http.Header{}}}

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/c0mpiler/ginkeycloak/bench/internal/stand"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
 )
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"io"
 	"log/slog"
 
 	"github.com/gin-gonic/gin"
@@ -36,6 +35,6 @@ func ginKeycloak() Peer {
 // LogInto sends what tbaehler/gin-keycloak logs, with glog, to files in that folder only: by default each refusal is
 // printed, too. What others log, with slog, goes nowhere.
 func LogInto(folder string) error {
-	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	return errors.Join(flag.Set("log_dir", folder), flag.Set("stderrthreshold", "FATAL"))
 }
