@@ -19,7 +19,7 @@ func golangJWT() Peer {
 		Setup:  "`keyfunc.NewDefaultCtx` with the key set's URL; `jwt.ParseWithClaims` into a struct, with valid methods, issuer, audience and required expiry.",
 		LetsIn: []string{"unknown crit", "AUD beside aud", "ID token", "bound to a key"},
 		Ahead: map[Row]string{
-			Garbage:    "it gives up at the header; ours looks at every character first, to tell what can be no bearer token from a bad one.",
+			Garbage:    givesUpEarly,
 			ColdStart:  "it is told the key set's address, so it makes no discovery.",
 			UnknownKid: "it looks for a new key at most once in five minutes, and refuses good tokens after a second rotation: see there.",
 		},

@@ -15,6 +15,7 @@ func jwx() Peer {
 		Setup:  "`jwk.NewCache` with the key set's URL; `jwt.ParseString` with that key set, issuer, audience and required expiry.",
 		LetsIn: []string{"unknown crit", "ID token", "bound to a key"},
 		Ahead: map[Row]string{
+			Garbage:    givesUpEarly,
 			ColdStart:  "it is told the key set's address, so it makes no discovery.",
 			UnknownKid: "it does not look for a new key until its cache expires, and refuses good tokens after a rotation: see there.",
 		},

@@ -17,7 +17,7 @@ func zitadel() Peer {
 		Setup:  "`client.Discover` and `rp.NewRemoteKeySet`; `op.VerifyAccessToken`, then `oidc.CheckAudience`, which that leaves to the program.",
 		LetsIn: []string{"not yet valid", "AUD beside aud", "ID token", "bound to a key"},
 		Ahead: map[Row]string{
-			Garbage: "it gives up at the claims; ours looks at every character first, to tell what can be no bearer token from a bad one.",
+			Garbage: givesUpEarly,
 		},
 		Start: func(ctx context.Context, r Realm) (*Guard, error) {
 			discovery, err := client.Discover(ctx, r.Issuer, http.DefaultClient)
