@@ -51,7 +51,8 @@ func (f *fuzzedRealm) now() time.Time {
 }
 
 func (f *fuzzedRealm) RoundTrip(r *http.Request) (*http.Response, error) {
-	status, body := http.StatusOK, ""
+	var body string
+	status := http.StatusOK
 	switch {
 	case f.answer != nil && r.Method == http.MethodPost:
 		status, body = f.answer(r)

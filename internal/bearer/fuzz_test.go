@@ -43,7 +43,7 @@ func FuzzToken(f *testing.F) {
 		parts := credentials.FindStringSubmatch(field)
 		switch isBearer := strings.EqualFold(scheme.FindString(field), "bearer"); {
 		case err == nil && bearer.WellFormed(got):
-			if parts == nil || parts[1] != got {
+			if len(parts) != 2 || parts[1] != got {
 				t.Errorf("Token(%q) = %q and well-formed, want %q", field, got, parts)
 			}
 		case parts != nil:

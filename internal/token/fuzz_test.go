@@ -156,12 +156,13 @@ func readCompact(raw string) (secondReading, bool) {
 	_, critical := header["crit"]
 	_, unencoded := header["b64"]
 	kid := text(header, "kid")
-	isKeyID := regexp.MustCompile(`^[!#$%&(-\[\]-~]{1,256}$`).MatchString(kid) && !strings.Contains(kid, "..")
+	isKeyID := keyID.MatchString(kid) && !strings.Contains(kid, "..")
 	ok = text(header, "alg") != "" && isKeyID && !critical && !unencoded && !strings.EqualFold(text(header, "cty"), "JWT")
 	return secondReading{header, decoded[1]}, ok
 }
 
 var (
+	keyID         = regexp.MustCompile(`^[\x21\x23-\x26\x28-\x5b\x5d-\x7e]{1,256}$`) // visible, without quotes and backslash
 	surrogatePair = regexp.MustCompile(`\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}`)
 	surrogate     = regexp.MustCompile(`\\u[dD][89a-fA-F]`)
 )
