@@ -100,7 +100,8 @@ func (r *reader) ours(ctx context.Context, raw string) (*token.JWS, *token.Claim
 	if err != nil {
 		return nil, nil, err
 	}
-	return t, claims, t.Verify(key.Public)
+	err = t.Verify(key.Public)
+	return t, claims, err
 }
 
 // theirs is the payload and the claims as go-jose takes the token with this key, or why not.
@@ -120,7 +121,8 @@ func (r *reader) theirs(raw, kid string) (payload []byte, claims jwt.Claims, err
 	if err != nil {
 		return nil, claims, err
 	}
-	return payload, claims, parsed.Claims(r.public[kid], &claims)
+	err = parsed.Claims(r.public[kid], &claims)
+	return payload, claims, err
 }
 
 // check fails where this library takes a token that go-jose refuses or reads differently.
