@@ -63,12 +63,14 @@ func TestParseRefuses(t *testing.T) {
 		{"LF in the signature", h + "." + p + "." + s[:4] + "\n" + s[4:]},
 		{"LF in the header", h[:4] + "\n" + h[4:] + "." + p + "." + s},
 		{"LF at the end", h + "." + p + "." + s + "\n"},
+		{"LF for a dot", h + "." + p + "\n" + s},
+		{"LF for the other dot", h + "\n" + p + "." + s},
 		{"space before", " " + h + "." + p + "." + s},
 		{"plus, of the other base64", h + "." + p + ".ab+c"},
 		{"slash, of the other base64", h + "." + p + ".ab/c"},
 		{"padding", h + "." + p + ".abc="},
 		{"not ASCII", h + "." + p + ".abcé"},
-		{"header of an impossible length", h[:len(h)-len(h)%4] + "A." + p + "." + s},
+		{"header of an impossible length", b64([]byte(`{"alg":"RS256","kid":"k1" }`)) + "A." + p + "." + s},
 		{"payload of an impossible length", h + ".AAAAA." + s},
 		{"signature of an impossible length", h + "." + p + ".AAAAA"},
 		{"bits in the payload that belong to no byte", h + ".AB." + s},
@@ -208,6 +210,13 @@ func TestDepthIsBounded(t *testing.T) {
 		} else if err != nil && !errors.Is(err, token.ErrMalformed) {
 			t.Errorf("%s: DecodeClaims = %v, want %v", name, err, token.ErrMalformed)
 		}
+	}
+}
+
+func TestWrongHeaderIsNamed(t *testing.T) {
+	_, err := token.Parse(compact(`{"alg":256,"kid":"k1"}`, `{}`, "sig"))
+	if want := "malformed token: header: alg has the wrong type"; err == nil || err.Error() != want {
+		t.Errorf("Parse = %v, want %s", err, want)
 	}
 }
 
