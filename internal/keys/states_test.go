@@ -330,8 +330,8 @@ func TestBackgroundWaits(t *testing.T) {
 				}
 				time.Sleep(10 * time.Minute)
 				i.fail(errAway)
-				const poll = 250 * time.Millisecond
-				for end := time.Now().Add(3 * time.Hour); time.Now().Before(end); time.Sleep(poll) {
+				const poll = 500 * time.Millisecond
+				for end := time.Now().Add(2 * time.Hour); time.Now().Before(end); time.Sleep(poll) {
 					look(s)
 				}
 				synctest.Wait()
