@@ -1,0 +1,205 @@
+//go:build soak
+
+package soak_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+
+	"github.com/c0mpiler/ginkeycloak"
+	"github.com/c0mpiler/ginkeycloak/integration/keycloak"
+)
+
+// soakTime is how long to soak: SOAK_TIME, or ten minutes.
+func soakTime(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("SOAK_TIME")
+	if text == "" {
+		return 10 * time.Minute
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < time.Minute {
+		t.Fatalf("SOAK_TIME=%q, want a duration of a minute at least, such as 10m", text)
+	}
+	return d
+}
+
+// realm is a real Keycloak's, reached by the API over a wire that can be made slow.
+type realm struct {
+	*keycloak.Server
+
+	wire *toxiproxy.Proxy
+}
+
+func startRealm(t *testing.T) *realm {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute) // a first download included
+	defer cancel()
+	srv, err := keycloak.Start(ctx, keycloak.Options{RealmFile: "../testdata/demo-realm.json"})
+	if err != nil {
+		t.Fatalf("real Keycloak: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	wire := toxiproxy.NewProxy(server, t.Name(), "127.0.0.1:0", strings.TrimPrefix(srv.URL(), "http://"))
+	if err := wire.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(wire.Stop)
+	return &realm{srv, wire}
+}
+
+var direct = &http.Client{Timeout: 30 * time.Second}
+
+// login gets tokens of alice from Keycloak itself, not over the wire.
+func (r *realm) login() (tokens, error) {
+	form := url.Values{"grant_type": {"password"}, "username": {"alice"}, "password": {"alice"}}
+	req, err := http.NewRequest(http.MethodPost, r.Issuer()+"/protocol/openid-connect/token", strings.NewReader(form.Encode())) //nolint:noctx // the client has a time limit
+	if err != nil {
+		return tokens{}, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth("orders-api", "s3cret")
+	resp, err := direct.Do(req)
+	if err != nil {
+		return tokens{}, err
+	}
+	defer resp.Body.Close()
+	var got ginkeycloak.TokenSet
+	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil || resp.StatusCode != http.StatusOK {
+		return tokens{}, fmt.Errorf("log in: %s, %w", resp.Status, err)
+	}
+	return tokens{got.AccessToken, got.RefreshToken, time.Now().Add(time.Duration(got.ExpiresIn) * time.Second)}, nil
+}
+
+// Each part of a soak has one event, and rotation goes on all the time.
+const part = time.Minute
+
+// TestSoak is an API's life on a real Keycloak, for as long as is asked for: many clients, tokens that are renewed, a
+// new key each minute, restarts of Keycloak, slow answers, floods, and programs that end and begin.
+func TestSoak(t *testing.T) {
+	const (
+		clients  = 16
+		flooders = 4
+		lifespan = time.Minute
+	)
+	total := soakTime(t)
+	kc := startRealm(t)
+	if err := kc.Admin().UpdateRealm(t.Context(), map[string]any{"accessTokenLifespan": int(lifespan.Seconds())}); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, ginkeycloak.WithServerURL(kc.URL()), ginkeycloak.WithRealm(kc.Realm()),
+		ginkeycloak.WithInternalURL("http://"+kc.wire.Listen))
+
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() { w.client(ctx, time.Second, lifespan, kc.login) })
+	}
+	programs, rotations, restarts := 1, 0, 0
+	var floods, away time.Duration
+	restartKeycloak := func() {
+		back, begin := w.goesAway(), time.Now()
+		if err := kc.Stop(); err != nil {
+			t.Error(err)
+		}
+		if err := kc.Restart(ctx); err != nil {
+			t.Fatal(err)
+		}
+		back()
+		restarts++
+		away += time.Since(begin)
+	}
+	flood := func() {
+		const d = 20 * time.Second
+		ctx, stop := context.WithTimeout(ctx, d)
+		defer stop()
+		for range flooders {
+			wg.Go(func() { w.flood(ctx, 20*time.Millisecond, *w.latest.Load()) })
+		}
+		<-ctx.Done()
+		floods += d
+	}
+	slow := func() {
+		const latency = `{"type":"latency","stream":"downstream","attributes":{"latency":1000,"jitter":500}}`
+		if _, err := kc.wire.Toxics.AddToxicJson(strings.NewReader(latency)); err != nil {
+			t.Fatal(err)
+		}
+		sleep(ctx, 20*time.Second)
+		kc.wire.Toxics.ResetToxics(ctx)
+	}
+	restart := func() { programs++; w.restart() }
+	events := []func(){slow, flood, restartKeycloak, restart, flood}
+
+	begin := time.Now()
+	var first, last sample
+	for n := 0; time.Since(begin) < total; n++ {
+		until := begin.Add(time.Duration(n+1) * part)
+		if err := kc.Admin().RotateRealmKey(ctx); err != nil {
+			t.Errorf("rotate: %v", err)
+		}
+		rotations++
+		sleep(ctx, 10*time.Second)
+		events[n%len(events)]()
+		w.checkTables()
+		sleep(ctx, time.Until(until))
+		last = take()
+		if n == 0 {
+			first = last
+		}
+		t.Logf("after %v: %v", time.Since(begin).Round(time.Second), last)
+	}
+	took := time.Since(begin)
+	stop()
+	wg.Wait()
+	w.close(w.now.Load())
+	direct.CloseIdleConnections()
+	w.checkRefusals()
+
+	// While Keycloak is away, failed fetches follow each other within a second at the least, the first few faster.
+	const ttl = 10 * time.Minute
+	most := rotations + programs + int(took/ttl) + int(floods/time.Second) + 4*int(away/time.Second)/3 + 10*restarts
+	if w.keys > most {
+		t.Errorf("%d fetches of the key set, want at most %d", w.keys, most)
+	}
+	if grown := last.heap - first.heap; grown > 4<<20 {
+		t.Errorf("the heap grew by %d KiB, want it flat: %v, then %v", grown>>10, first, last)
+	}
+	if last.goroutines > first.goroutines+50 { // idle connections and calls that happened to be under way
+		t.Errorf("goroutines: %v, then %v, want them flat", first, last)
+	}
+	t.Logf("%v: %d programs, %d rotations, %d restarts of Keycloak, away for %v, flooded for %v; %d fetches of the key set (of at most %d); at first %v, at last %v",
+		took.Round(time.Second), programs, rotations, restarts, away.Round(time.Second), floods, w.keys, most, first, last)
+	if want := int(total/part) / len(events); restarts < want {
+		t.Errorf("%d restarts of Keycloak, want %d", restarts, want)
+	}
+}
+
+// sample is what the process takes at one moment.
+type sample struct {
+	heap       int64
+	goroutines int
+}
+
+func take() sample { return sample{heap(), runtime.NumGoroutine()} }
+
+func (s sample) String() string {
+	return fmt.Sprintf("%d KiB of heap and %d goroutines", s.heap>>10, s.goroutines)
+}
