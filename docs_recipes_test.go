@@ -3,58 +3,56 @@ package ginkeycloak_test
 import (
 	"fmt"
 	"os/exec"
-	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// TestDocumentedTestsPass runs the tests that the documents show, and some recipes with a test that is written here.
+// TestDocumentedTestsPass runs the tests that the recipes show, and recipes of several lines with a test that is written here.
+// All of them are one package, since what takes long is to link it.
 func TestDocumentedTestsPass(t *testing.T) {
 	t.Parallel()
-	for _, file := range []string{"README.md", "docs/recipes.md"} {
-		t.Run(file, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			var files []string
-			for i, s := range snippets(t, file, "go") {
-				if strings.Contains(s.text, "func Test") {
-					files = append(files, write(t, dir, fmt.Sprintf("snippet%d_test.go", i), compilable(t, s)))
-				}
-			}
-			if len(files) == 0 {
-				t.Fatalf("%s shows no tests", file)
-			}
-			passes(t, files...)
-		})
+	dir := t.TempDir()
+	args := []string{"test", "-v"}
+	add := func(name, text string) {
+		args = append(args, write(t, dir, name, strings.Replace(text, "package api\n", "package snippet\n", 1)))
 	}
-	for start, test := range recipes {
-		t.Run(strings.Trim(start, "\n"), func(t *testing.T) {
-			t.Parallel()
-			for _, s := range snippets(t, "docs/recipes.md", "go") {
-				if !strings.Contains(s.text, start) {
-					continue
-				}
-				dir := t.TempDir()
-				passes(t, write(t, dir, "recipe.go", s.text), write(t, dir, "recipe_test.go", test))
-				return
+	want := []string{}
+	for i, s := range snippets(t, "docs/recipes.md", "go") {
+		if name := testFunc.FindStringSubmatch(s.text); name != nil {
+			want = append(want, name[1])
+			add(fmt.Sprintf("snippet%d_test.go", i), compilable(t, s))
+		}
+		for start, test := range recipes {
+			if strings.Contains(s.text, start) {
+				want = append(want, testFunc.FindStringSubmatch(test)[1])
+				add(fmt.Sprintf("recipe%d.go", i), s.text)
+				add(fmt.Sprintf("recipe%d_test.go", i), test)
 			}
-			t.Errorf("docs/recipes.md has no recipe with %q", start)
-		})
+		}
+	}
+	if len(want) < 3+len(recipes) {
+		t.Errorf("docs/recipes.md shows the tests and recipes %q, want at least three tests and %d recipes", want, len(recipes))
+	}
+	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("the tests and recipes of docs/recipes.md: %v\n%s", err, out)
+	}
+	for _, name := range want {
+		if !strings.Contains(string(out), "--- PASS: "+name) {
+			t.Errorf("%s of docs/recipes.md did not pass:\n%s", name, out)
+		}
+	}
+	if readme := snippets(t, "README.md", "go"); !strings.Contains(read(t, "docs/recipes.md"), readme[len(readme)-1].text) {
+		t.Error("the test that README.md shows is not the one of docs/recipes.md")
 	}
 }
 
-// passes runs the tests in files of one package.
-func passes(t *testing.T, files ...string) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "go", append([]string{"test", "-v"}, files...)...).CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: Test") {
-		t.Errorf("go test %s: %v\n%s", filepath.Base(files[0]), err, out)
-	}
-}
+var testFunc = regexp.MustCompile(`(?m)^func (Test\w+)`)
 
 // recipes are tests for recipes, by a line of the recipe.
 var recipes = map[string]string{
-	"func Serve(ctx context.Context, kc *ginkeycloak.Plugin, socket Socket": `package chat
+	"func Talk(ctx context.Context, kc *ginkeycloak.Plugin, socket Socket": `package api
 
 import (
 	"context"
@@ -95,7 +93,7 @@ func (p *pipe) ReadMessage() (int, []byte, error) {
 
 func (p *pipe) Close() error { p.once.Do(func() { close(p.closed) }); return nil }
 
-func TestServe(t *testing.T) {
+func TestTalk(t *testing.T) {
 	idp := keycloaktest.New(t)
 	kc, err := ginkeycloak.New(ginkeycloak.WithServerURL(idp.URL()), ginkeycloak.WithRealm(idp.Realm()), ginkeycloak.WithClientID("orders-api"), ginkeycloak.WithLeeway(0))
 	if err != nil {
@@ -109,8 +107,8 @@ func TestServe(t *testing.T) {
 	}
 	begin := time.Now()
 	token := idp.Token(keycloaktest.ForUser("alice"), keycloaktest.ExpiresIn(3*time.Second))
-	if err := Serve(t.Context(), kc, newPipe(token, "hello"), handle); !errors.Is(err, io.EOF) {
-		t.Errorf("Serve = %v, want the end of the connection", err)
+	if err := Talk(t.Context(), kc, newPipe(token, "hello"), handle); !errors.Is(err, io.EOF) {
+		t.Errorf("Talk = %v, want the end of the connection", err)
 	}
 	if len(got) != 1 || got[0] != "alice: hello" {
 		t.Errorf("handled %q, want alice's hello", got)
@@ -118,8 +116,8 @@ func TestServe(t *testing.T) {
 	if took := time.Since(begin); took < time.Second || took > 10*time.Second {
 		t.Errorf("the connection lasted %v, want until the token expires", took)
 	}
-	if err := Serve(t.Context(), kc, newPipe("nonsense", "hello"), handle); !errors.Is(err, ginkeycloak.ErrMalformedToken) || len(got) != 1 {
-		t.Errorf("Serve with a bad token = %v, handled %q, want ErrMalformedToken and no more", err, got)
+	if err := Talk(t.Context(), kc, newPipe("nonsense", "hello"), handle); !errors.Is(err, ginkeycloak.ErrMalformedToken) || len(got) != 1 {
+		t.Errorf("Talk with a bad token = %v, handled %q, want ErrMalformedToken and no more", err, got)
 	}
 }
 `,

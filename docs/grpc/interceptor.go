@@ -5,6 +5,7 @@ package grpc
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -40,7 +41,7 @@ func refusal(err error) error {
 	switch {
 	case !errors.As(err, &e):
 		return status.FromContextError(err).Err() // the caller left, or his deadline passed
-	case e.Status() == 503:
+	case e.Status() == http.StatusServiceUnavailable:
 		return status.Error(codes.Unavailable, e.Message())
 	}
 	return status.Error(codes.Unauthenticated, e.Message())
