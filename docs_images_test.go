@@ -61,7 +61,7 @@ func terminal(command, output string) string {
 func coloured(line string) string {
 	for word, class := range map[string]string{"ok  ": "ok", "FAIL": "fail", "-   ": "dim", "$ ": "dim"} {
 		if rest, ok := strings.CutPrefix(line, word); ok {
-			return fmt.Sprintf(`<tspan class="%s">%s</tspan>%s`, class, word, escaped(rest))
+			return fmt.Sprintf(`<tspan class=%q>%s</tspan>%s`, class, word, escaped(rest))
 		}
 	}
 	return escaped(line)
