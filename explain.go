@@ -67,8 +67,9 @@ func WantScopes(scopes ...string) Want {
 }
 
 // Explain says why an access token is accepted or refused. Its verdict is that of Authenticate, which it asks; then it
-// goes through all checks, so that everything that is wrong shows at once. It may fetch keys, and ask Keycloak for the
-// time. It is for development and for the person on call: a stranger should not be told so much.
+// goes through all checks, so that everything that is wrong shows at once. With wants it checks also what a route asks
+// for. It may fetch keys, and ask Keycloak for the time. It is for development and for the person on call: a stranger
+// should not be told so much.
 func (p *Plugin) Explain(ctx context.Context, accessToken string, wants ...Want) Explanation {
 	x := &examination{p: p, home: p.home, raw: accessToken}
 	user, _, err := p.judge(ctx, accessToken)
@@ -130,6 +131,7 @@ func (e Explanation) String() string {
 	return b.String()
 }
 
+// String is what was found, and what was expected if the check failed.
 func (c Check) String() string {
 	switch {
 	case c.Status == Failed && c.Expected != "" && c.Actual != "":

@@ -91,9 +91,10 @@ func IntrospectionCache(size int, ttl time.Duration) IntrospectionOption {
 	return func(c *introspectionConfig) { c.size, c.ttl = size, ttl }
 }
 
-// RequireActive refuses tokens that Keycloak does not say are active at this moment, for routes where a revocation
-// must count at once. It asks anew for each request, shared only by requests with the same token at the same time.
-// It authenticates by itself if no Middleware did, and panics at registration without WithIntrospection.
+// RequireActive refuses tokens that Keycloak does not say are active at this moment, with CodeTokenInactive, for
+// routes where a revocation must count at once. It asks anew for each request, shared only by requests with the same
+// token at the same time. It authenticates by itself if no Middleware did, and panics at registration without
+// WithIntrospection.
 func (p *Plugin) RequireActive() gin.HandlerFunc {
 	if p.cfg.introspection.mode == introspectNone {
 		panic("ginkeycloak: RequireActive: it needs WithIntrospection")

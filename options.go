@@ -113,7 +113,8 @@ func WithInternalURL(address string) Option {
 func WithRealm(name string) Option { return func(c *config) { c.text("WithRealm", &c.realm, name) } }
 
 // WithClientID sets the client that this API is registered as in Keycloak. It is the audience tokens must have,
-// unless WithAudience says otherwise, and the client whose roles RequireRoles looks at beside the realm's.
+// unless WithAudience says otherwise, and the client whose roles RequireRoles looks at beside the realm's. Default:
+// none; then WithAudience is required, and only roles of the realm count.
 func WithClientID(id string) Option {
 	return func(c *config) { c.text("WithClientID", &c.clientID, id) }
 }
@@ -129,7 +130,8 @@ func WithClientSecret(value string) Option {
 func WithClientSecretPost() Option { return func(c *config) { c.secretInBody = true } }
 
 // WithClientKey authenticates the client by a signature instead of a secret (private_key_jwt, RFC 7523). key is a
-// private RSA, EC or Ed25519 key as PEM, or as JSON Web Key, whose kid and alg are then used.
+// private RSA, EC or Ed25519 key as PEM, or as JSON Web Key, whose kid and alg are then used. It excludes
+// WithClientSecret.
 func WithClientKey(key []byte) Option {
 	return func(c *config) {
 		if len(key) == 0 {

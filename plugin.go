@@ -22,6 +22,11 @@
 // By default a token must be signed by a current key of the realm, be an access token, have been issued by
 // the realm for this API, and not have expired. Keycloak being away is never the client's fault: what cannot
 // be judged is answered with 503, and what can is judged with the keys that are held.
+//
+// [Plugin.Authenticate] judges tokens that came over gRPC, a WebSocket or a queue. [Plugin.RegisterRefreshRoute],
+// [Plugin.RegisterSwagger] and [Plugin.RegisterHealth] add routes. When a token is refused and nobody knows why, ask
+// [Plugin.Explain] and [Plugin.Diagnose], or the command kcdoctor, which is both. Package keycloaktest is a fake
+// Keycloak, for tests of the API.
 package ginkeycloak
 
 import (
@@ -72,7 +77,8 @@ func New(opts ...Option) (*Plugin, error) {
 }
 
 // Connect fetches the realm's metadata and keys now, whatever is held. It is for programs that want to fail
-// early instead of starting without Keycloak, and for dropping a key at once that was removed from the realm.
+// early instead of starting without Keycloak, and for dropping a key at once that was removed from the realm. The
+// error is an *Error, such as CodeConnection or CodeConfig. Waiting for Keycloak ends with ctx.
 func (p *Plugin) Connect(ctx context.Context) (err error) {
 	defer p.rescueInto(&err)
 	if err := p.home.keys.Refresh(ctx); err != nil {

@@ -32,7 +32,8 @@ const (
 	defaultCookie      = "refresh_token"
 )
 
-// TokenSet is what Keycloak gives for a refresh token (RFC 6749 §5.1), under its names. Lifetimes are in seconds.
+// TokenSet is what Keycloak gives for a refresh token (RFC 6749 §5.1), under its names. Lifetimes are in seconds;
+// that of an offline refresh token, which does not expire, is 0.
 type TokenSet struct {
 	AccessToken      string `json:"access_token"`
 	ExpiresIn        int    `json:"expires_in"`
@@ -251,7 +252,7 @@ func (p *Plugin) LogoutHandler() gin.HandlerFunc {
 }
 
 // Logout ends the session of a refresh token at Keycloak. A session that has ended already is fine. Access tokens of
-// the session go on being valid until they expire, unless they are introspected.
+// the session go on being valid until they expire, unless they are introspected. The error is an *Error.
 func (p *Plugin) Logout(ctx context.Context, refreshToken string) (err error) {
 	defer p.rescueInto(&err)
 	if p.closed.Load() {

@@ -108,7 +108,8 @@ func (p *Plugin) openPaths() []string {
 }
 
 // CheckRoutes reports public routes that no route of the router has: a typing error that leaves a route
-// protected which should be open. Call it after the last route was registered, with router.Routes().
+// protected which should be open. Call it after the last route was registered, with router.Routes(). The error joins
+// a *ConfigError for each.
 func (p *Plugin) CheckRoutes(routes gin.RoutesInfo) error {
 	var errs []error
 	for _, public := range p.cfg.publicRoutes {

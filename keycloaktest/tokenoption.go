@@ -72,7 +72,8 @@ func derived(name string, apply func(*object)) TokenOption {
 	return func(t *Token) { t.claims = append(t.claims, edit{name: name, apply: apply}) }
 }
 
-// ExpiresIn sets exp, counted from now; it may be negative. NumericDates are whole seconds. Default: 5 minutes.
+// ExpiresIn sets exp, counted from now; it may be negative. NumericDates are whole seconds. Default: 5 minutes, or
+// what WithTokenLifespan says.
 func ExpiresIn(d time.Duration) TokenOption { return timeClaim("exp", d) }
 
 // IssuedIn sets iat, counted from now: negative for the past. Default: 0.
