@@ -7,7 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 GO ?= go
 BUILD := .build
-SATELLITES := otelkeycloak metrics/promtest tools # modules that need nothing but Go
+SATELLITES := otelkeycloak metrics/promtest docs/grpc tools bench # modules that need nothing but Go; bench also wants wrk
 MODULES := . $(SATELLITES) integration tools/actionlint
 
 # Linter and vulnerability check come from tools/go.mod, so that they are in nobody's dependencies.
@@ -108,6 +108,44 @@ release-check: ## Whether VERSION, like v0.1.0, fits changelog, tags and API; wr
 	@mkdir -p $(BUILD)
 	cd tools && $(GO) run ./apidiff -version "$(VERSION)" $(BASE)
 	cd tools && $(GO) run ./release "$(VERSION)" >../$(BUILD)/notes.md
+
+# Fuzz targets find themselves. MessagePack, which Gin has, takes minutes to compile for the fuzzer and is not used here.
+FUZZTIME ?= 10m
+FUZZFLAGS ?=
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME, one after the other (10 minutes each)
+	@failed=; while IFS=: read -r file func; do \
+		target=$${func#func }; dir=$$(dirname $$file); echo "$$target in $$dir"; \
+		(cd $$dir && $(GO) test -tags nomsgpack -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $(FUZZFLAGS) .) </dev/null || failed+=" $$target"; \
+	done < <(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort); \
+	if [[ -n $$failed ]]; then echo "failed:$$failed; commit the inputs that are now in testdata/fuzz with the mend" >&2; exit 1; fi
+
+.PHONY: fuzz-brief
+fuzz-brief: ## Every fuzz target for 3 s (2 minutes)
+	@$(MAKE) fuzz FUZZTIME=3s
+
+SOAK_TIME ?= 10m
+
+.PHONY: soak
+soak: ## Traffic, rotations, restarts and floods on a real Keycloak for SOAK_TIME (10 minutes and a half)
+	cd integration && SOAK_TIME=$(SOAK_TIME) $(GO) test -race -tags soak -count=1 -v -timeout 0 -run '^TestSoak$$' ./soak
+
+.PHONY: bench
+bench: ## Go benchmarks of this library alone, with TESTFLAGS such as -cpuprofile (2 minutes)
+	cd bench && $(GO) test -run '^$$' -bench . -benchmem -cpu 1,2 $(TESTFLAGS) .
+
+.PHONY: bench-peers
+bench-peers: ## This library next to others, into docs/performance.md (8 minutes on a machine that does nothing else)
+	cd bench && $(GO) run ./peers -docs ../docs
+
+.PHONY: bench-bounds
+bench-bounds: ## What docs/performance.md promises, held to (3 minutes on a machine that does nothing else)
+	cd bench && $(GO) run ./peers -bounds
+
+.PHONY: load
+load: ## Requests per second over HTTP against Gin alone, into docs/performance.md (6 minutes; needs wrk)
+	cd bench && $(GO) run ./load -doc ../docs/performance.md
 
 .PHONY: vet
 vet:
