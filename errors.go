@@ -248,11 +248,27 @@ func cut(s string) string {
 }
 
 func (p *Plugin) challenge(e *Error, r response) string {
-	challenge := bearer.Challenge{Realm: p.cfg.realm, Scope: e.scope}
-	if r.challenge != noError {
-		challenge.Error, challenge.Description = r.challenge, r.message
+	if c, ok := p.challenges[e.Code]; ok && e.scope == "" {
+		return c
 	}
-	return challenge.String()
+	return challenge(p.cfg.realm, e.scope, r)
+}
+
+// challenges are the challenges of all codes, for refusals that name no scopes.
+func challenges(realm string) map[Code]string {
+	all := make(map[Code]string, len(responses))
+	for code, r := range responses {
+		all[code] = challenge(realm, "", r)
+	}
+	return all
+}
+
+func challenge(realm, scope string, r response) string {
+	c := bearer.Challenge{Realm: realm, Scope: scope}
+	if r.challenge != noError {
+		c.Error, c.Description = r.challenge, r.message
+	}
+	return c.String()
 }
 
 // errorBody is the JSON of a refusal.

@@ -40,6 +40,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/c0mpiler/ginkeycloak/internal/bearer"
+	"github.com/c0mpiler/ginkeycloak/internal/token"
 )
 
 // Plugin protects routes with one realm of a Keycloak. It is safe for concurrent use.
@@ -51,7 +52,8 @@ type Plugin struct {
 	guards guards
 	closed atomic.Bool
 
-	anonymous *User // stands in a request's context for no user
+	anonymous  *User           // stands in a request's context for no user
+	challenges map[Code]string // of refusals that name no scopes
 }
 
 // New returns a Plugin for the realm that the options describe. It does no I/O: keys are fetched when they are
@@ -63,6 +65,7 @@ func New(opts ...Option) (*Plugin, error) {
 	}
 	p := &Plugin{cfg: cfg, realms: make(map[string]*realm, len(cfg.issuers)), open: newOpenRoutes(cfg.public)}
 	p.anonymous = &User{validatedBy: p}
+	p.challenges = challenges(cfg.realm)
 	p.home = newRealm(cfg, p)
 	for _, issuer := range cfg.issuers {
 		p.realms[issuer] = p.home
@@ -148,9 +151,9 @@ func (p *Plugin) authenticate(r *http.Request) (*User, error) {
 	return p.authenticateToken(r.Context(), raw, notWellFormed)
 }
 
-// notWellFormed tells what could never have been a bearer token from a bad token.
+// notWellFormed tells what could never have been a bearer token from a bad token. What is too long is not read for it.
 func notWellFormed(raw string, err error) error {
-	if errors.Is(err, ErrMalformedToken) && !bearer.WellFormed(raw) {
+	if errors.Is(err, ErrMalformedToken) && len(raw) <= token.MaxSize && !bearer.WellFormed(raw) {
 		return refusal(CodeInvalidHeaderFormat, "not one well-formed bearer token")
 	}
 	return err

@@ -95,7 +95,7 @@ func (p *Plugin) realmOf(claims *token.Claims) (*realm, error) {
 	}
 	r, ok := p.realms[claims.Issuer]
 	if !ok {
-		return nil, refusal(CodeInvalidClaims, fmt.Sprintf("iss is none of the accepted issuers %q", p.cfg.issuers))
+		return nil, p.home.policy.wrongIssuer
 	}
 	return r, nil
 }
@@ -144,10 +144,19 @@ type policy struct {
 	algorithms        []string
 	leeway            time.Duration
 	now               func() time.Time
+
+	// Refusals that say what is accepted, made once.
+	wrongIssuer, wrongAlgorithm, missingAudience, wrongAudience, wrongParty *Error
 }
 
 func newPolicy(cfg *config) *policy {
 	return &policy{
+		wrongIssuer:     refusal(CodeInvalidClaims, fmt.Sprintf("iss is none of the accepted issuers %q", cfg.issuers)),
+		wrongAlgorithm:  refusal(CodeInvalidAlgorithm, fmt.Sprintf("alg is none of the accepted algorithms %q", cfg.algorithms)),
+		missingAudience: refusal(CodeMissingClaim, fmt.Sprintf("aud is missing, one of %q is expected: has the client an audience mapper?", cfg.audience)),
+		wrongAudience:   refusal(CodeInvalidClaims, fmt.Sprintf("aud has none of %q: has the client an audience mapper?", cfg.audience)),
+		wrongParty:      refusal(CodeInvalidClaims, fmt.Sprintf("azp is none of the authorized parties %q", cfg.authorizedParties)),
+
 		clientID:          cfg.clientID,
 		issuers:           cfg.issuers,
 		audience:          cfg.audience,
@@ -169,7 +178,7 @@ func (p *policy) judgeHeader(h *token.Header) error {
 
 func (p *policy) judgeAlgorithm(h *token.Header) error {
 	if !slices.Contains(p.algorithms, h.Algorithm) {
-		return refusal(CodeInvalidAlgorithm, fmt.Sprintf("alg is none of the accepted algorithms %q", p.algorithms))
+		return p.wrongAlgorithm
 	}
 	return nil
 }
@@ -233,16 +242,16 @@ func (p *policy) judgeAudience(c *token.Claims) error {
 	case p.anyAudience:
 		return nil
 	case len(c.Audience) == 0:
-		return refusal(CodeMissingClaim, fmt.Sprintf("aud is missing, one of %q is expected: has the client an audience mapper?", p.audience))
+		return p.missingAudience
 	case !intersect(c.Audience, p.audience):
-		return refusal(CodeInvalidClaims, fmt.Sprintf("aud has none of %q: has the client an audience mapper?", p.audience))
+		return p.wrongAudience
 	}
 	return nil
 }
 
 func (p *policy) judgeAuthorizedParty(c *token.Claims) error {
 	if len(p.authorizedParties) > 0 && !slices.Contains(p.authorizedParties, c.AuthorizedParty) {
-		return refusal(CodeInvalidClaims, fmt.Sprintf("azp is none of the authorized parties %q", p.authorizedParties))
+		return p.wrongParty
 	}
 	return nil
 }
@@ -250,7 +259,7 @@ func (p *policy) judgeAuthorizedParty(c *token.Claims) error {
 // judgeAnswer holds the claims of an introspection to all rules for tokens.
 func (p *policy) judgeAnswer(c *token.Claims) error {
 	if !slices.Contains(p.issuers, c.Issuer) {
-		return refusal(CodeInvalidClaims, fmt.Sprintf("iss is none of the accepted issuers %q", p.issuers))
+		return p.wrongIssuer
 	}
 	if err := p.judgeKind(c); err != nil {
 		return err

@@ -108,8 +108,8 @@ type Key struct {
 // Key returns the public key of that ID for that algorithm. It fetches where it must. Errors are
 // ErrUnknownKey, ErrWrongAlgorithm, the context's, or why the keys could not be had.
 func (s *Set) Key(ctx context.Context, kid, alg string) (Key, error) {
-	snap := s.current.Load()
-	usable := s.usable(snap)
+	snap, now := s.current.Load(), s.cfg.Now()
+	usable := s.usableAt(snap, now)
 	if s.cfg.Looked != nil {
 		s.cfg.Looked(ctx, usable && snap.has(kid))
 	}
@@ -118,7 +118,7 @@ func (s *Set) Key(ctx context.Context, kid, alg string) (Key, error) {
 			return Key{}, err
 		}
 		snap = s.current.Load()
-	} else if s.cfg.Now().Sub(snap.fetchedAt) >= s.cfg.TTL {
+	} else if now.Sub(snap.fetchedAt) >= s.cfg.TTL {
 		s.refresh(snap)
 	}
 	if !snap.has(kid) {
@@ -145,8 +145,10 @@ func (s *Set) Trusts(generation uint64, now time.Time) bool {
 }
 
 // usable reports whether a snapshot exists and is not too old to be trusted without contact.
-func (s *Set) usable(snap *snapshot) bool {
-	return snap != nil && s.cfg.Now().Sub(snap.fetchedAt) < s.cfg.MaxStale
+func (s *Set) usable(snap *snapshot) bool { return s.usableAt(snap, s.cfg.Now()) }
+
+func (s *Set) usableAt(snap *snapshot, now time.Time) bool {
+	return snap != nil && now.Sub(snap.fetchedAt) < s.cfg.MaxStale
 }
 
 // seek looks for a key that is not held, and returns a snapshot that has it. Only a fetch that began after the
