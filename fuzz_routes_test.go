@@ -125,9 +125,15 @@ func FuzzSwagger(f *testing.F) {
 			if err != nil {
 				continue // net/http would not let it in either
 			}
-			r.Header["X-Forwarded-Prefix"], r.Header["X-Forwarded-Host"] = []string{forwarded}, []string{forwarded}
+			if forwarded != "" {
+				r.Header["X-Forwarded-Prefix"], r.Header["X-Forwarded-Host"] = []string{forwarded}, []string{forwarded}
+			}
 			asked := *r.URL // Gin changes it
-			checkPage(t, a.do(t, r), &asked, prefix, basePath)
+			got := a.do(t, r)
+			if forwarded != "" && (got.status == http.StatusMovedPermanently || got.status == http.StatusTemporaryRedirect) {
+				continue // Gin's own redirect, before any handler, believes X-Forwarded-Prefix
+			}
+			checkPage(t, got, &asked, prefix, basePath)
 		}
 	})
 }
