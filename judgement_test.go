@@ -2,11 +2,22 @@ package ginkeycloak_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"log"
+	"math/big"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/c0mpiler/ginkeycloak"
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
@@ -119,5 +130,56 @@ func TestRequirementsShareTheUser(t *testing.T) {
 		if got := judged.Load(); got != 1 {
 			t.Errorf("%s: authenticated %d times, want once", name, got)
 		}
+	}
+}
+
+// The discovery document is kept twice as long as the keys.
+func TestMetadataIsKeptTwiceAsLongAsKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := inMemory(t, ginkeycloak.WithKeyCache(10*time.Minute))
+		for _, want := range []struct{ keys, documents int }{{1, 1}, {2, 1}, {3, 2}, {4, 2}, {5, 3}} {
+			checkKind(t, "a good token", a.get(t, "/me", a.keycloak.Token()), kindOK)
+			synctest.Wait()
+			if keys, documents := a.keycloak.Calls(keycloaktest.KeySet), a.keycloak.Calls(keycloaktest.Discovery); keys != want.keys || documents != want.documents {
+				t.Errorf("key set fetched %d times, discovery document %d times, want %d and %d", keys, documents, want.keys, want.documents)
+			}
+			time.Sleep(10*time.Minute + time.Second)
+		}
+	})
+}
+
+// A certificate of the right host and CA that is not for servers.
+func TestCertificateForAnotherUse(t *testing.T) {
+	t.Parallel()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	server.Config.ErrorLog = log.New(new(logBuffer), "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots.AddCert(cert)
+	kc, err := ginkeycloak.New(ginkeycloak.WithServerURL(server.URL), ginkeycloak.WithRealm("demo"), ginkeycloak.WithClientID("orders-api"), ginkeycloak.WithRootCAs(roots))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = kc.Close() })
+	if err := kc.Connect(t.Context()); !errors.Is(err, ginkeycloak.ErrCertVerify) {
+		t.Errorf("Connect to a server with a client's certificate = %v, want %v", err, ginkeycloak.ErrCertVerify)
 	}
 }
