@@ -9,6 +9,7 @@ tool (
 )
 
 require (
+	github.com/go-json-experiment/json v1.27.2
 	github.com/google/licensecheck v0.3.1
 	golang.org/x/exp v0.0.0-20260811152304-ee035b5b010f
 	golang.org/x/mod v0.42.0
