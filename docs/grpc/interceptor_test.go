@@ -49,10 +49,7 @@ func TestInterceptor(t *testing.T) {
 	idp.Stop()
 	check := func(name string, want codes.Code, authorization ...string) {
 		t.Helper()
-		ctx := t.Context()
-		for _, value := range authorization {
-			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", value)
-		}
+		ctx := metadata.NewOutgoingContext(t.Context(), metadata.MD{"authorization": authorization})
 		_, err := client.Check(ctx, new(grpc_health_v1.HealthCheckRequest))
 		if got := status.Code(err); got != want {
 			t.Errorf("%s = %v, want %v", name, err, want)

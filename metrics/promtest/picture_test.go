@@ -21,6 +21,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/promqltest"
@@ -178,7 +179,7 @@ func keep(t *testing.T, store storage.Appendable, families []*dto.MetricFamily, 
 	t.Helper()
 	into := store.Appender(t.Context())
 	add := func(name string, m *dto.Metric, value float64, more ...string) {
-		of := labels.NewBuilder(labels.EmptyLabels()).Set(labels.MetricName, name)
+		of := labels.NewBuilder(labels.EmptyLabels()).Set(model.MetricNameLabel, name)
 		for _, l := range m.GetLabel() {
 			of.Set(l.GetName(), l.GetValue())
 		}
