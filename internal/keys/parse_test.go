@@ -110,21 +110,37 @@ func TestInspectDuplicates(t *testing.T) {
 	}
 }
 
-// A modulus has the fingerprint only if it has it at every prime: one prime that divides it tells.
-func TestROCAFingerprintIsTakenAtEveryPrime(t *testing.T) {
-	var primes []*big.Int
+// rocaMultiple is the product of the primes at which the fingerprint is taken.
+func rocaMultiple() *big.Int {
+	m := big.NewInt(1)
 	for p := int64(3); p <= 167; p += 2 {
 		if big.NewInt(p).ProbablyPrime(20) {
-			primes = append(primes, big.NewInt(p))
+			m.Mul(m, big.NewInt(p))
 		}
 	}
-	for _, p := range primes {
-		others := big.NewInt(1)
-		for _, other := range primes {
-			if other != p {
-				others.Mul(others, other)
-			}
+	return m
+}
+
+// The fingerprint is taken at these primes and nowhere else.
+func TestROCAFingerprintIsFound(t *testing.T) {
+	n := rocaModulus()
+	step := new(big.Int).Lsh(rocaMultiple(), 1) // to keep n odd
+	for range 40 {
+		if got := inspect(rsaKey("k", n, "AQAB"))[0]; !strings.Contains(got.Reason, "ROCA") {
+			t.Errorf("a modulus with the fingerprint: %q, want it found", got.Reason)
 		}
+		n.Add(n, step)
+	}
+}
+
+// A modulus has the fingerprint only if it has it at every prime: one prime that divides it tells.
+func TestROCAFingerprintIsTakenAtEveryPrime(t *testing.T) {
+	for odd := int64(3); odd <= 167; odd += 2 {
+		p := big.NewInt(odd)
+		if !p.ProbablyPrime(20) {
+			continue
+		}
+		others := new(big.Int).Div(rocaMultiple(), p)
 		// A multiple of the others is added, so that the sum is one of p and nothing else changes.
 		n := rocaModulus()
 		times := new(big.Int).ModInverse(others, p)

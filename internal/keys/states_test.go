@@ -104,8 +104,10 @@ func TestChangesAreToldOnce(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		refresh(errAway)
 		x.check(t, "too old", []string{"stale 0"}, tooOld)
-		refresh(errAway)
-		x.check(t, "still too old", nil)
+		for range 3 {
+			refresh(errAway)
+			x.check(t, "still too old", nil)
+		}
 		i.fail(nil)
 		i.set(b)
 		refresh(nil)
@@ -132,6 +134,9 @@ func TestFailureBeforeTheFirstFetchIsTold(t *testing.T) {
 		err := read(s, "a")
 		if err == nil || !strings.HasPrefix(err.Error(), "the key set has no usable key") {
 			t.Errorf("Key of a set without usable keys = %v, want it to say so", err)
+		}
+		if got := i.fetches(); got != 1 {
+			t.Errorf("%d fetches, want 1: its error is the answer", got)
 		}
 		x.check(t, "no usable key", []string{"unfetched 0"},
 			`level=WARN msg="keycloak: key set cannot be fetched" keys_held=false error="the key set has no usable key: "`)
@@ -306,6 +311,9 @@ func TestRefreshInTheBackground(t *testing.T) {
 					t.Errorf("a refresh in the background was waited for, %v", time.Since(now))
 				}
 				synctest.Wait()
+				if got := i.fetches(); got != 2 {
+					t.Errorf("%d fetches at the TTL, want 2", got)
+				}
 				time.Sleep(2 * time.Second)
 				look(s)
 				synctest.Wait()
@@ -525,6 +533,70 @@ func TestFetchThatEndedMeanwhileServes(t *testing.T) {
 			t.Errorf("Key = %v after %d fetches, want none after 1", err, i.fetches())
 		}
 	})
+}
+
+// A refresh that another one has made needless fetches nothing.
+func TestRefreshThatHappenedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{keys: []string{ec("a")}}
+		var s *keys.Set
+		hook := func() {}
+		s = newSet(t, i, func(c *keys.Config) { c.Looked = func(context.Context, bool) { hook() } })
+		if err := read(s, "a"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		hook = func() {
+			if err := s.Refresh(t.Context()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if err := read(s, "a"); err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		if got := i.fetches(); got != 2 {
+			t.Errorf("%d fetches, want 2: the keys were fetched while the look-up paused", got)
+		}
+	})
+}
+
+// Who joins a fetch that fails gets its error, and causes no other.
+func TestFailureIsSharedByAll(t *testing.T) {
+	for name, begin := range map[string]func(*keys.Set){
+		"Key":      func(s *keys.Set) { go func() { _ = read(s, "a") }() },
+		"Prefetch": (*keys.Set).Prefetch,
+	} {
+		for _, held := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", keys held: ", held), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					i := &issuer{keys: []string{ec("a")}}
+					s := newSet(t, i)
+					before := 0
+					if held {
+						if err := read(s, "a"); err != nil {
+							t.Fatal(err)
+						}
+						before = 1
+						time.Sleep(10 * time.Minute)
+					}
+					i.mu.Lock()
+					i.err, i.delay = errAway, 2*time.Second
+					i.mu.Unlock()
+					begin(s)
+					time.Sleep(time.Second)
+					now := time.Now()
+					if err := read(s, "unknown"); !errors.Is(err, errAway) || time.Since(now) != time.Second {
+						t.Errorf("Key = %v after %v, want %v after 1 s", err, time.Since(now), errAway)
+					}
+					if got := i.fetches() - before; got != 1 {
+						t.Errorf("%d fetches, want 1", got)
+					}
+				})
+			})
+		}
+	}
 }
 
 // That a key cannot be looked for says nothing of the key.
