@@ -55,8 +55,8 @@ var targets = []target{
 	}},
 	{pkg: ".", files: []string{"extract.go"}, run: []string{"^Test(Credentials|CredentialsElsewhere|TokenExtractors|ExtractorOfOnesOwn|ReasonOfWrongCredentials|FormIsReadOnlyWhereOneCanBe)$"}},
 	{pkg: ".", files: []string{"introspect.go"}, run: []string{
-		"^Test(IntrospectionAnswers|IntrospectionModes|IntrospectionIsRemembered)$",
-		"^Test(Introspection.*|LightweightTokens|RequireActive|InactiveForLackOfAudienceIsExplained|OwnCredentialsRefused|TraceOfIntrospection|MistakesOfTheConfiguration)$",
+		"^Test(IntrospectionAnswers|IntrospectionModes|IntrospectionOfStrangeTokens|LightweightTokensAreRecognised|RequireActive.*|HintAboutTheAudience)$",
+		"^Test(Introspection.*|LightweightTokens|Inactive.*|OwnCredentialsRefused|TraceOfIntrospection|MistakesOfTheConfiguration)$",
 	}},
 	{pkg: ".", files: []string{"roles.go"}, run: []string{
 		"^Test(Require.*|ScopeChallengeNamesTheScopes|TwoRealmsOnOneEngine|MistakesInRequirementsPanicAtRegistration|GuardsDoNotBelieveTheContext|" +
