@@ -183,3 +183,59 @@ func TestCertificateForAnotherUse(t *testing.T) {
 		t.Errorf("Connect to a server with a client's certificate = %v, want %v", err, ginkeycloak.ErrCertVerify)
 	}
 }
+
+// A token is good until the last moment of its time.
+func TestLastMomentOfAToken(t *testing.T) {
+	t.Parallel()
+	issued := time.Unix(1_900_000_000, 0)
+	now := issued
+	clock := func() time.Time { return now }
+	srv := keycloaktest.New(t, keycloaktest.WithClock(clock))
+	a := newAPIFor(t, srv, ginkeycloak.WithClock(clock), ginkeycloak.WithLeeway(0))
+	token := srv.Token(keycloaktest.ExpiresIn(time.Minute))
+	now = issued.Add(time.Minute - 1)
+	checkToken(t, a, "a nanosecond before exp", token, "")
+	now = issued.Add(time.Minute)
+	checkToken(t, a, "at exp", token, ginkeycloak.CodeTokenExpired)
+}
+
+// A lightweight token of the right signature is not let in before Keycloak has said what it left out.
+func TestLightweightTokenNeedsAnAnswer(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		fault keycloaktest.Fault
+		kind  string
+		code  ginkeycloak.Code
+	}{
+		"inactive":       {keycloaktest.Answer(200, "application/json", `{"active":false}`), kindTok, ginkeycloak.CodeTokenInactive},
+		"no answer":      {keycloaktest.Status(500), kindDown, ginkeycloak.CodeIntrospection},
+		"active, no aud": {keycloaktest.Edited(func(a map[string]any) { delete(a, "aud") }), kindTok, ginkeycloak.CodeMissingClaim},
+	} {
+		a := newAPI(t, ginkeycloak.WithIntrospection(ginkeycloak.IntrospectOpaque()))
+		token := light(a.keycloak)
+		a.keycloak.Fail(keycloaktest.Introspection, tt.fault)
+		got := a.get(t, "/me", token)
+		checkKind(t, name, got, tt.kind)
+		if got.code != tt.code {
+			t.Errorf("%s: code %q, want %q", name, got.code, tt.code)
+		}
+	}
+}
+
+// After Close nothing calls Keycloak any more.
+func TestNoCallsAfterClose(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t, ginkeycloak.WithIntrospection())
+	checkKind(t, "before Close", a.get(t, "/me", good(a.keycloak)), kindOK)
+	if err := a.kc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := a.keycloak.Calls(keycloaktest.All)
+	checkKind(t, "after Close", a.get(t, "/me", good(a.keycloak)), kindDown)
+	if _, err := a.kc.Refresh(t.Context(), a.keycloak.RefreshToken()); err == nil {
+		t.Error("Refresh after Close = no error, want one")
+	}
+	if got := a.keycloak.Calls(keycloaktest.All); got != before {
+		t.Errorf("%d calls after Close, want 0", got-before)
+	}
+}
