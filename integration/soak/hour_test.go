@@ -25,7 +25,7 @@ func TestAnHour(t *testing.T) {
 	before := runtime.NumGoroutine()
 	synctest.Test(t, func(t *testing.T) {
 		srv := keycloaktest.New(t, keycloaktest.InMemory(), keycloaktest.WithAlgorithm("ES256"), keycloaktest.WithTokenLifespan(lifespan))
-		w := newWorld(t, ginkeycloak.WithServerURL(srv.URL()), ginkeycloak.WithRealm(srv.Realm()), ginkeycloak.WithAlgorithms("ES256"),
+		w := newWorld(t, false, ginkeycloak.WithServerURL(srv.URL()), ginkeycloak.WithRealm(srv.Realm()), ginkeycloak.WithAlgorithms("ES256"),
 			ginkeycloak.WithHTTPClient(&http.Client{Transport: srv.Transport()}))
 		login := func() (tokens, error) {
 			if len(*w.away.Load()) > 0 && (*w.away.Load())[0].to.Load() == nil {
