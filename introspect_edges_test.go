@@ -1,7 +1,10 @@
 package ginkeycloak_test
 
 import (
+	"context"
 	"errors"
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -178,5 +181,25 @@ func TestIntrospectionThatPanics(t *testing.T) {
 	checkKind(t, "a transport that panics", got, kindDown)
 	if !strings.Contains(a.log.String(), "panic") {
 		t.Errorf("log = %s, want it to say that something panicked", a.log)
+	}
+}
+
+// talkative is a logger of the user that panics at the hint about the audience.
+type talkative struct{ slog.Handler }
+
+func (h talkative) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "audience mapper") {
+		panic("logger")
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func TestIntrospectionWhoseLoggerPanics(t *testing.T) {
+	t.Parallel()
+	srv := keycloaktest.New(t)
+	a := newAPIFor(t, srv, ginkeycloak.WithIntrospection(), ginkeycloak.WithAudience("account"), ginkeycloak.WithLogger(slog.New(talkative{slog.NewTextHandler(io.Discard, nil)})))
+	_, err := a.kc.Authenticate(t.Context(), srv.Token(keycloaktest.Audience("account")))
+	if !errors.Is(err, ginkeycloak.ErrConnection) || !strings.Contains(err.Error(), "panic") {
+		t.Errorf("Authenticate with a logger that panics = %v, want %v and the panic", err, ginkeycloak.ErrConnection)
 	}
 }

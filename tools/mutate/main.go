@@ -48,15 +48,15 @@ var targets = []target{
 	{pkg: "./internal/bearer"},
 	{pkg: "./internal/keys"},
 	{pkg: ".", files: []string{"validate.go"}, run: []string{
-		"^Test(Claims|Leeway|Signature|IntrospectionAnswers|LightweightTokens|IssuersAndAudiences)$",
+		"^Test(Claims|Leeway|LastMomentOfAToken|Signature|IntrospectionAnswers|Lightweight.*|IssuersAndAudiences)$",
 		"^Test(IDTokenIsNoAccessToken|TimesDoNotOverflow|KeyID|TokenDoesNotChooseTheIssuer|HopelessTokensFetchNothing|TwoRealmsOnOneEngine|" +
-			"IntrospectionModes|VerifiedTokensAreRecognised|RecognisedTokensDie|CloseIsIdempotentAndRefusesRequests|" +
+			"IntrospectionModes|VerifiedTokensAreRecognised|RecognisedTokensDie|CloseIsIdempotentAndRefusesRequests|NoCallsAfterClose|" +
 			"MetadataIsKeptTwiceAsLongAsKeys|KeycloakFaults|TLS|CertificateForAnotherUse)$",
 	}},
 	{pkg: ".", files: []string{"extract.go"}, run: []string{"^Test(Credentials|CredentialsElsewhere|TokenExtractors|ExtractorOfOnesOwn|ReasonOfWrongCredentials|FormIsReadOnlyWhereOneCanBe)$"}},
 	{pkg: ".", files: []string{"introspect.go"}, run: []string{
 		"^Test(IntrospectionAnswers|IntrospectionModes|IntrospectionOfStrangeTokens|LightweightTokensAreRecognised|RequireActive.*|HintAboutTheAudience)$",
-		"^Test(Introspection.*|LightweightTokens|Inactive.*|OwnCredentialsRefused|TraceOfIntrospection|MistakesOfTheConfiguration)$",
+		"^Test(Introspection.*|Lightweight.*|Inactive.*|OwnCredentialsRefused|TraceOfIntrospection|MistakesOfTheConfiguration)$",
 	}},
 	{pkg: ".", files: []string{"roles.go"}, run: []string{
 		"^Test(Require.*|ScopeChallengeNamesTheScopes|TwoRealmsOnOneEngine|MistakesInRequirementsPanicAtRegistration|GuardsDoNotBelieveTheContext|" +
