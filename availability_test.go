@@ -470,3 +470,46 @@ func TestManyPlugins(t *testing.T) {
 		}
 	}
 }
+
+// After an outage one request tries whether an endpoint is back. Others that come meanwhile wait for it: Keycloak may
+// have been back for long, if nobody asked.
+func TestNobodyIsRefusedWhileABreakerTries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := inMemory(t, ginkeycloak.WithIntrospection(ginkeycloak.IntrospectOnDemand()))
+		a.GET("/active", a.kc.RequireActive(), a.me)
+		a.kc.RegisterRefreshRoute(a)
+		checkKind(t, "before", a.get(t, "/active", a.keycloak.Token()), kindOK)
+		a.keycloak.Fail(keycloaktest.All, keycloaktest.Status(500))
+		for range 6 {
+			checkKind(t, "introspection that fails", a.get(t, "/active", a.keycloak.Token()), kindDown)
+			checkKind(t, "refresh that fails", a.post(t, "/auth/refresh", a.keycloak.RefreshToken()), kindDown)
+		}
+		a.keycloak.Heal()
+		a.keycloak.Fail(keycloaktest.All, keycloaktest.Slow(500*time.Millisecond))
+		time.Sleep(time.Minute)
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				checkKind(t, "introspection, long after", a.get(t, "/active", a.keycloak.Token()), kindOK)
+			})
+			wg.Go(func() {
+				checkKind(t, "refresh, long after", a.post(t, "/auth/refresh", a.keycloak.RefreshToken()), kindOK)
+			})
+		}
+		wg.Wait()
+
+		a.keycloak.Fail(keycloaktest.Introspection, keycloaktest.Hang())
+		for range 6 {
+			checkKind(t, "introspection that hangs", a.get(t, "/active", a.keycloak.Token()), kindDown)
+		}
+		time.Sleep(6 * time.Second)
+		go a.get(t, "/active", a.keycloak.Token()) // tries
+		time.Sleep(time.Millisecond)
+		begin := time.Now()
+		checkKind(t, "while one tries in vain", a.get(t, "/active", a.keycloak.Token()), kindDown)
+		if took := time.Since(begin); took > 1100*time.Millisecond {
+			t.Errorf("a request waited for %v for the one that tries, want at most a second", took)
+		}
+		time.Sleep(time.Minute)
+	})
+}

@@ -16,10 +16,13 @@ import (
 )
 
 // A breaker opens after so many failures in a row, and lets one request try again after that time. Until then a
-// dead endpoint costs microseconds instead of the time limit.
+// dead endpoint costs microseconds instead of the time limit. While that one tries, others wait for it a little: when
+// Keycloak has been back for long, they would be refused for nothing.
 const (
 	breakerFailures = 5
 	breakerPause    = 5 * time.Second
+	breakerPatience = time.Second
+	breakerLook     = 20 * time.Millisecond // how often they look
 )
 
 // endpoint is an endpoint that takes forms from authenticated clients.
@@ -66,19 +69,38 @@ func (c *Client) logBreaker(what string, from, to gobreaker.State) {
 // post sends a form to an endpoint, with the client's credentials. What it returns has status 200, 204 or 400;
 // everything else is an error.
 func (c *Client) post(ctx context.Context, e *endpoint, form url.Values) (answer, error) {
-	got, err := e.breaker.Execute(func() (answer, error) {
+	once := func() (answer, error) {
 		got, err := c.postOnce(ctx, e, form)
 		if failure, ok := errors.AsType[*Error](err); ok {
 			e.last.Store(failure)
 		}
 		return got, err
-	})
+	}
+	got, err := e.breaker.Execute(once)
+	for waited := time.Duration(0); errors.Is(err, gobreaker.ErrTooManyRequests) && waited < breakerPatience; waited += breakerLook {
+		if !pause(ctx, breakerLook) {
+			break
+		}
+		got, err = e.breaker.Execute(once)
+	}
 	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
 		if last := e.last.Load(); last != nil {
 			return answer{}, last
 		}
 	}
 	return got, err
+}
+
+// pause waits, and reports whether ctx is still alive.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
 }
 
 func (c *Client) postOnce(ctx context.Context, e *endpoint, form url.Values) (answer, error) {
