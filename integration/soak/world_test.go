@@ -30,6 +30,8 @@ import (
 //     asked about, or that renews tokens, is not.
 //   - unanswered: on a real Keycloak the same, from when a call began that it answered with a 5xx status or not within
 //     the time limit. A busy machine has such calls.
+//   - trying: after either of the two, until a first call to that endpoint was answered, where that takes longer than
+//     the others wait for it.
 //   - closing: requests that were with a plugin when it was closed.
 const (
 	afterKeys    = 1250 * time.Millisecond // the longest wait between two fetches of the key set, and a quarter more
@@ -65,10 +67,20 @@ const (
 type instance struct {
 	engine *gin.Engine
 	kc     *ginkeycloak.Plugin
+	born   time.Time
 
-	mu     sync.Mutex      // guards what follows
-	held   map[string]bool // keys that were used
-	closed time.Time       // when Close began; zero while it runs
+	mu       sync.Mutex                       // guards what follows
+	held     map[string]bool                  // keys that were used
+	answered map[ginkeycloak.Call][]time.Time // when calls were, in order
+	closed   time.Time                        // when Close began; zero while it runs
+}
+
+// isTrying reports whether between an outage that ended and a moment no call was answered, but for the very last
+// second, when the one that was tried may not have been told yet.
+func (i *instance) isTrying(call ginkeycloak.Call, outage, moment time.Time) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return outage.After(i.born) && !slices.ContainsFunc(i.answered[call], func(at time.Time) bool { return at.After(outage) && at.Before(moment.Add(-probing)) })
 }
 
 func (i *instance) holds(kid string) bool {
@@ -129,17 +141,18 @@ func newWorld(t *testing.T, genuine bool, opts ...ginkeycloak.Option) *world {
 // start replaces the API's program by a new one.
 func (w *world) start() {
 	w.t.Helper()
+	next := &instance{engine: gin.New(), born: time.Now(), held: map[string]bool{}, answered: map[ginkeycloak.Call][]time.Time{}}
 	kc, err := ginkeycloak.New(append([]ginkeycloak.Option{
 		ginkeycloak.WithClientID("orders-api"), ginkeycloak.WithClientSecret("s3cret"),
 		ginkeycloak.WithIntrospection(ginkeycloak.IntrospectOnDemand(), ginkeycloak.IntrospectionCache(maxActive, time.Minute)),
 		ginkeycloak.WithTokenCache(maxVerified, 10*time.Minute),
 		ginkeycloak.WithLogger(slog.New(slog.DiscardHandler)),
-		ginkeycloak.WithTrace(&ginkeycloak.Trace{CallDone: w.called}),
+		ginkeycloak.WithTrace(&ginkeycloak.Trace{CallDone: func(_ context.Context, e ginkeycloak.CallDone) { w.called(next, e) }}),
 	}, w.opts...)...)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	next := &instance{engine: gin.New(), kc: kc, held: map[string]bool{}}
+	next.kc = kc
 	ok := func(c *gin.Context) { c.Status(http.StatusOK) }
 	next.engine.Use(kc.Middleware())
 	next.engine.GET("/me", ok)
@@ -149,7 +162,12 @@ func (w *world) start() {
 }
 
 // called counts calls, and notes those that Keycloak did not answer.
-func (w *world) called(_ context.Context, e ginkeycloak.CallDone) {
+func (w *world) called(i *instance, e ginkeycloak.CallDone) {
+	if e.Code == "" {
+		i.mu.Lock()
+		i.answered[e.Call] = append(i.answered[e.Call], time.Now())
+		i.mu.Unlock()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if e.Call == ginkeycloak.CallKeySet {
@@ -164,6 +182,28 @@ func (w *world) called(_ context.Context, e ginkeycloak.CallDone) {
 // isUnanswered reports whether a call went without an answer in some part of that time, or shortly before.
 func (w *world) isUnanswered(from, to time.Time, grace time.Duration) bool {
 	return slices.ContainsFunc(w.unanswered, func(s span) bool { return !to.Before(s.from) && from.Before(s.to.Add(grace)) })
+}
+
+// lastOutage is when the last one of either kind ended before a moment, the zero time if there was none.
+func (w *world) lastOutage(moment time.Time) (end time.Time) {
+	for _, away := range *w.away.Load() {
+		if to := away.to.Load(); to != nil && to.Before(moment) && to.After(end) {
+			end = *to
+		}
+	}
+	for _, s := range w.unanswered {
+		if s.to.Before(moment) && s.to.After(end) {
+			end = s.to
+		}
+	}
+	return end
+}
+
+// isTrying reports whether a refusal was while a breaker had not seen an answer since an outage.
+func (w *world) isTrying(r refusal) bool {
+	call := map[kind]ginkeycloak.Call{confirmed: ginkeycloak.CallIntrospection, renewal: ginkeycloak.CallToken}[r.kind]
+	outage := w.lastOutage(r.from)
+	return call != "" && !outage.IsZero() && r.instance.isTrying(call, outage, r.from)
 }
 
 // span is from when to when.
@@ -428,6 +468,8 @@ func (w *world) checkRefusals() {
 			inside["away "+string(r.kind)]++
 		case w.isUnanswered(r.from, r.to, r.kind.grace()):
 			inside["unanswered "+string(r.kind)]++
+		case w.isTrying(r):
+			inside["trying "+string(r.kind)]++
 		default:
 			w.t.Errorf("a good request (%s, key held %t) at %s, for %v: %d %s, outside of the windows",
 				r.kind, r.held, r.from.Format("15:04:05.000"), r.to.Sub(r.from), r.status, r.code)
