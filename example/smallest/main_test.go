@@ -7,12 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gin-gonic/gin"
+
 	"github.com/c0mpiler/ginkeycloak/example/internal/exampletest"
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
 )
 
 // TestMe runs the program against a Keycloak of one's own, as go run ./example/smallest does, and asks it who somebody is.
 func TestMe(t *testing.T) {
+	gin.SetMode(gin.ReleaseMode)
 	idp := keycloaktest.New(t)
 	api := exampletest.Run(t, main, map[string]string{
 		"KEYCLOAK_URL": idp.URL(), "KEYCLOAK_REALM": idp.Realm(), "KEYCLOAK_CLIENT_ID": "orders-api",

@@ -2,20 +2,15 @@
 package exampletest
 
 import (
-	"io"
 	"net"
 	"testing"
 	"time"
-
-	"github.com/gin-gonic/gin"
 )
 
 // Run runs a program that listens where ADDR says, with these variables in its environment besides, and returns its
 // address once it does. The program goes on until the process ends.
 func Run(t *testing.T, program func(), env map[string]string) string {
 	t.Helper()
-	gin.SetMode(gin.ReleaseMode)
-	gin.DefaultWriter = io.Discard
 	address := freeAddress(t)
 	t.Setenv("ADDR", address)
 	for name, value := range env {
