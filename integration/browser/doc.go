@@ -1,2 +1,3 @@
-// Package browser holds the tests of the Swagger UI page in a real Chromium, against the fake and a real Keycloak.
+// Package browser holds the tests in a real Chromium, against the fake and a real Keycloak: of the Swagger UI page, and of
+// the page of example/cookie.
 package browser

@@ -28,8 +28,9 @@ var realServer = sync.OnceValues(func() (*keycloak.Server, error) {
 })
 
 var (
-	running *keycloak.Server // for TestMain to stop
-	skipped string           // why something was left out, for TestMain to say so even where go test hides skips
+	running   *keycloak.Server // for TestMain to stop
+	leftovers []string         // for TestMain to remove
+	skipped   string           // why something was left out, for TestMain to say so even where go test hides skips
 )
 
 // server is a Keycloak of either kind.
@@ -98,6 +99,9 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
+	}
+	for _, dir := range leftovers {
+		os.RemoveAll(dir)
 	}
 	if skipped != "" {
 		fmt.Println("NOT RUN in full:", skipped)
