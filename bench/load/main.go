@@ -39,7 +39,7 @@ type options struct {
 
 // tokensPerCore is how many new tokens are minted for each core. A core checks fewer signatures in a measurement, and
 // it takes a core about a millisecond to mint one.
-const tokensPerCore = 40_000
+const tokensPerCore = 60_000
 
 // errMissed means that everything was measured and a bound does not hold.
 var errMissed = errors.New("a bound is missed")

@@ -19,6 +19,7 @@ func golangJWT() Peer {
 		Setup:  "`keyfunc.NewDefaultCtx` with the key set's URL; `jwt.ParseWithClaims` into a struct, with valid methods, issuer, audience and required expiry.",
 		LetsIn: []string{"unknown crit", "AUD beside aud", "ID token", "bound to a key"},
 		Ahead: map[Row]string{
+			FirstES256: "ours also remembers the token here, and checks the type, so that no ID token gets in; without the token cache it is the row below.",
 			Garbage:    givesUpEarly,
 			ColdStart:  "it is told the key set's address, so it makes no discovery.",
 			UnknownKid: "it looks for a new key at most once in five minutes, and refuses good tokens after a second rotation: see there.",
