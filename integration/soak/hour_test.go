@@ -135,7 +135,4 @@ func TestAnHour(t *testing.T) {
 			t.Errorf("%d goroutines at the most, want no more than %d: one for each client, and one for its call", w.peak, most)
 		}
 	})
-	if after := runtime.NumGoroutine(); after > before {
-		t.Errorf("%d goroutines at the end, %d at the beginning", after, before)
-	}
 }
