@@ -51,7 +51,7 @@ var targets = []target{
 		"^Test(Claims|Leeway|LastMomentOfAToken|Signature|IntrospectionAnswers|Lightweight.*|IssuersAndAudiences)$",
 		"^Test(IDTokenIsNoAccessToken|TimesDoNotOverflow|KeyID|TokenDoesNotChooseTheIssuer|HopelessTokensFetchNothing|TwoRealmsOnOneEngine|" +
 			"IntrospectionModes|VerifiedTokensAreRecognised|RecognisedTokensDie|CloseIsIdempotentAndRefusesRequests|NoCallsAfterClose|" +
-			"MetadataIsKeptTwiceAsLongAsKeys|KeycloakFaults|TLS|CertificateForAnotherUse)$",
+			"MetadataIsKeptTwiceAsLongAsKeys|ConnectReportsWhatIsWrong|TLS|CertificateForAnotherUse)$",
 	}},
 	{pkg: ".", files: []string{"extract.go"}, run: []string{"^Test(Credentials|CredentialsElsewhere|TokenExtractors|ExtractorOfOnesOwn|ReasonOfWrongCredentials|FormIsReadOnlyWhereOneCanBe)$"}},
 	{pkg: ".", files: []string{"introspect.go"}, run: []string{

@@ -135,10 +135,10 @@ func (p *program) kills(ctx context.Context, m mutant) (bool, error) {
 	return false, nil
 }
 
-// run runs the tests of a pattern, within the limit on memory.
+// run runs the tests of a pattern, within the limit on memory. Most of them wait for a clock and not for a core.
 func (p *program) run(ctx context.Context, pattern, env string) ([]byte, error) {
 	script := fmt.Sprintf(`ulimit -v %d; exec "$0" "$@"`, maxMemory)
-	cmd := exec.CommandContext(ctx, "sh", "-c", script, p.binary, "-test.failfast", "-test.run="+pattern)
+	cmd := exec.CommandContext(ctx, "sh", "-c", script, p.binary, "-test.failfast", "-test.parallel=16", "-test.run="+pattern)
 	cmd.Dir = p.dir
 	cmd.Env = append(os.Environ(), env)
 	cmd.WaitDelay = time.Second
