@@ -10,11 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
@@ -266,10 +270,38 @@ func checkRefreshToken(page *tab) {
 	if status != "200" || !strings.Contains(body, `"access_token":"`) || strings.Contains(body, "refresh_token") {
 		page.Errorf("POST /auth/refresh = %s, want 200, an access token and no refresh token", status)
 	}
-	everything := eval[string](page, `document.cookie + JSON.stringify(localStorage) + JSON.stringify(sessionStorage) +
+	everything := eval[string](page, `JSON.stringify(localStorage) + JSON.stringify(sessionStorage) +
 		document.documentElement.outerHTML + accessToken`)
 	if strings.Contains(everything, cookies[0].Value) {
 		page.Error("a script can read the refresh token")
+	}
+	checkCookies(page)
+}
+
+// checkCookies asks the browser what it made of the cookies: a script can open a window at their paths, where nothing but
+// HttpOnly keeps them from it.
+func checkCookies(page *tab) {
+	page.Helper()
+	var paths []string
+	page.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		all, err := cdp.Call(ctx, target, storage.GetCookies, storage.GetCookiesParams{})
+		if err != nil {
+			return err
+		}
+		for _, c := range all.Cookies {
+			if c.Name != "refresh_token" {
+				continue // Keycloak's, which is on this machine too
+			}
+			paths = append(paths, c.Path)
+			if !c.HTTPOnly || !c.Secure || c.SameSite != network.CookieSameSiteStrict {
+				page.Errorf("the cookie for %s has HttpOnly %t, Secure %t, SameSite %s", c.Path, c.HTTPOnly, c.Secure, c.SameSite)
+			}
+		}
+		return nil
+	}))
+	slices.Sort(paths)
+	if got, want := strings.Join(paths, " "), "/auth/logout /auth/refresh"; got != want {
+		page.Errorf("the browser keeps cookies for %q, want %q", got, want)
 	}
 }
 
