@@ -125,6 +125,10 @@ fuzz: ## Every fuzz target for FUZZTIME, one after the other (10 minutes each)
 fuzz-brief: ## Every fuzz target for 3 s (2 minutes)
 	@$(MAKE) fuzz FUZZTIME=3s
 
+.PHONY: mutate
+mutate: ## Change the checks that decide about access one by one; a test must notice each (15 minutes)
+	cd tools && $(GO) run ./mutate
+
 SOAK_TIME ?= 10m
 
 .PHONY: soak
@@ -151,6 +155,7 @@ load: ## Requests per second over HTTP against Gin alone, into docs/performance.
 vet:
 	$(GO) vet ./...
 	for m in $(SATELLITES) integration; do (cd $$m && $(GO) vet ./...); done
+	cd integration && $(GO) vet -tags soak ./soak
 
 .PHONY: lint
 lint: ## golangci-lint, with staticcheck and gosec, over all modules (a minute; the first time it compiles itself, a few more)
