@@ -3,7 +3,6 @@ package ginkeycloak_test
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -187,6 +186,8 @@ func TestIntrospectionThatPanics(t *testing.T) {
 // talkative is a logger of the user that panics at the hint about the audience.
 type talkative struct{ slog.Handler }
 
+func (talkative) Enabled(context.Context, slog.Level) bool { return true }
+
 func (h talkative) Handle(ctx context.Context, r slog.Record) error {
 	if strings.Contains(r.Message, "audience mapper") {
 		panic("logger")
@@ -197,7 +198,7 @@ func (h talkative) Handle(ctx context.Context, r slog.Record) error {
 func TestIntrospectionWhoseLoggerPanics(t *testing.T) {
 	t.Parallel()
 	srv := keycloaktest.New(t)
-	a := newAPIFor(t, srv, ginkeycloak.WithIntrospection(), ginkeycloak.WithAudience("account"), ginkeycloak.WithLogger(slog.New(talkative{slog.NewTextHandler(io.Discard, nil)})))
+	a := newAPIFor(t, srv, ginkeycloak.WithIntrospection(), ginkeycloak.WithAudience("account"), ginkeycloak.WithLogger(slog.New(talkative{slog.DiscardHandler})))
 	_, err := a.kc.Authenticate(t.Context(), srv.Token(keycloaktest.Audience("account")))
 	if !errors.Is(err, ginkeycloak.ErrConnection) || !strings.Contains(err.Error(), "panic") {
 		t.Errorf("Authenticate with a logger that panics = %v, want %v and the panic", err, ginkeycloak.ErrConnection)

@@ -65,7 +65,7 @@ func newVerifiedTokens(cfg *config) *verifiedTokens {
 	return &verifiedTokens{
 		tokens:     cache.NewTokens[verified](cfg.tokenCacheSize, tokenCacheBytes),
 		ttl:        cfg.tokenCacheTTL,
-		sweepAfter: uint64(max(cfg.tokenCacheSize/sweepShare, 1)), //nolint:gosec // it is positive
+		sweepAfter: uint64(max(cfg.tokenCacheSize/sweepShare, 1)),
 	}
 }
 

@@ -114,7 +114,7 @@ func (r *report) write(docs string, stdout io.Writer) error {
 	}
 	return errors.Join(
 		writeInto(filepath.Join(docs, "performance.md"), r.Markdown()),
-		os.WriteFile(filepath.Join(docs, "images", "performance.svg"), []byte(r.SVG()), 0o644), //nolint:gosec // for all to read
+		os.WriteFile(filepath.Join(docs, "images", "performance.svg"), []byte(r.SVG()), 0o644),
 	)
 }
 

@@ -272,7 +272,7 @@ func insert(document []byte, text string) ([]byte, error) {
 
 // writeInto puts text between the markers of a file.
 func writeInto(file, text string) error {
-	document, err := os.ReadFile(file) //nolint:gosec // it is the document that the caller names
+	document, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
@@ -280,5 +280,5 @@ func writeInto(file, text string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	return os.WriteFile(file, document, 0o644) //nolint:gosec // a document is for all to read
+	return os.WriteFile(file, document, 0o644)
 }

@@ -302,7 +302,7 @@ func TestRefreshInTheBackground(t *testing.T) {
 				if got := i.fetches(); got != 1 {
 					t.Errorf("%d fetches just before the TTL, want 1", got)
 				}
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				now := time.Now()
 				for range 3 {
 					look(s)
@@ -409,7 +409,7 @@ func TestSnapshot(t *testing.T) {
 		i.fail(errAway)
 		time.Sleep(24*time.Hour - 1)
 		check("old", 2, begin)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		check("too old", 0, begin)
 		if got := i.fetches(); got != 1 {
 			t.Errorf("%d fetches, want 1: Snapshot causes none", got)

@@ -149,13 +149,13 @@ func try(ctx context.Context, root string, t target, known explanations, workers
 		if !reached[m.id] {
 			how = "not reached"
 		}
-		fmt.Fprintf(out, "%s: %s:%d\n%s\n", how, m.file, m.line, m)
+		_, _ = fmt.Fprintf(out, "%s: %s:%d\n%s\n", how, m.file, m.line, m)
 	}
 	for _, needless := range known.left(t.has) {
 		ok = false
-		fmt.Fprintf(out, "explained, but it is noticed or gone:\n%s\n", needless)
+		_, _ = fmt.Fprintf(out, "explained, but it is noticed or gone:\n%s\n", needless)
 	}
-	fmt.Fprintf(out, "%s: %d mutants, %d killed, %d explained, %d to do, %v\n", t,
+	_, _ = fmt.Fprintf(out, "%s: %d mutants, %d killed, %d explained, %d to do, %v\n", t,
 		len(p.mutants), len(p.mutants)-len(survived), explained, len(survived)-explained, time.Since(begin).Round(time.Second))
 	return ok, nil
 }

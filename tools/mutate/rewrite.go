@@ -28,7 +28,7 @@ type mutant struct {
 
 // String names the mutant without its place in the file, so that it is recognised after the file has grown.
 func (m mutant) String() string {
-	return fmt.Sprintf("%s %s: `%s` becomes `%s` in `%s`", m.file, m.fn, m.was, m.is, m.source)
+	return fmt.Sprintf("%s %s: %#q becomes %#q in %#q", m.file, m.fn, m.was, m.is, m.source)
 }
 
 // switchSource is added to each package that is rewritten; what is written into its code calls it.
