@@ -114,7 +114,7 @@ FUZZTIME ?= 10m
 FUZZFLAGS ?=
 
 .PHONY: fuzz
-fuzz: ## Every fuzz target for FUZZTIME, one after the other (10 minutes each)
+fuzz: ## Every fuzz target for FUZZTIME, one after the other (2 hours and 20 minutes)
 	@failed=; while IFS=: read -r file func; do \
 		target=$${func#func }; dir=$$(dirname $$file); echo "$$target in $$dir"; \
 		(cd $$dir && $(GO) test -tags nomsgpack -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $(FUZZFLAGS) .) </dev/null || failed+=" $$target"; \
