@@ -65,6 +65,8 @@ func TestParseRefuses(t *testing.T) {
 		{"LF at the end", h + "." + p + "." + s + "\n"},
 		{"LF for a dot", h + "." + p + "\n" + s},
 		{"LF for the other dot", h + "\n" + p + "." + s},
+		{"LF at the beginning", "\n" + h + "." + p + "." + s},
+		{"CR at the beginning", "\r" + h + "." + p + "." + s},
 		{"space before", " " + h + "." + p + "." + s},
 		{"plus, of the other base64", h + "." + p + ".ab+c"},
 		{"slash, of the other base64", h + "." + p + ".ab/c"},
@@ -195,6 +197,7 @@ func TestDepthIsBounded(t *testing.T) {
 		ok     bool
 	}{
 		"32 levels":                        {`{"x":` + nested(31) + `}`, true},
+		"32 levels, and more brackets":     {`{"x":` + nested(31) + `,"y":[[]]}`, true},
 		"33 levels":                        {`{"x":` + nested(32) + `}`, false},
 		"33 levels of objects":             {strings.Repeat(`{"x":`, 33) + "1" + strings.Repeat("}", 33), false},
 		"32 levels of objects":             {strings.Repeat(`{"x":`, 32) + "1" + strings.Repeat("}", 32), true},
