@@ -239,3 +239,51 @@ func TestNoCallsAfterClose(t *testing.T) {
 		t.Errorf("%d calls after Close, want 0", got-before)
 	}
 }
+
+// A refusal is the end of it: what comes after has no user to look at.
+func TestRequireEndsWithTheRefusal(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	checkKind(t, "no token", a.behind(a.kc.RequireRoles("admin")).get(t, "/guarded", ""), kindNone)
+	if log := a.log.String(); strings.Contains(log, "panic") {
+		t.Errorf("log = %s, want no panic", log)
+	}
+}
+
+// Close ends what is under way, long before its time limit, and who waits for it is told as if Keycloak were away.
+func TestCloseEndsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		endpoint keycloaktest.Endpoint
+		opts     []ginkeycloak.Option
+		want     error
+	}{
+		"key set":       {keycloaktest.KeySet, nil, ginkeycloak.ErrConnection},
+		"introspection": {keycloaktest.Introspection, []ginkeycloak.Option{ginkeycloak.WithIntrospection()}, ginkeycloak.ErrIntrospection},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := newAPI(t, append(tt.opts, ginkeycloak.WithTimeouts(30*time.Second, 30*time.Second))...)
+			a.keycloak.Fail(tt.endpoint, keycloaktest.Hang())
+			token := good(a.keycloak)
+			got := make(chan error)
+			go func() {
+				_, err := a.kc.Authenticate(context.Background(), token)
+				got <- err
+			}()
+			for a.keycloak.Calls(tt.endpoint) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			begin := time.Now()
+			if err := a.kc.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-got; !errors.Is(err, tt.want) || strings.Contains(err.Error(), "panic") {
+				t.Errorf("Authenticate during Close = %v, want %v", err, tt.want)
+			}
+			if took := time.Since(begin); took > 10*time.Second {
+				t.Errorf("it ended %v after Close, want at once", took)
+			}
+		})
+	}
+}
