@@ -50,17 +50,17 @@ var targets = []target{
 	{pkg: ".", files: []string{"validate.go"}, run: []string{
 		"^Test(Claims|Leeway|LastMomentOfAToken|Signature|IntrospectionAnswers|Lightweight.*|IssuersAndAudiences)$",
 		"^Test(IDTokenIsNoAccessToken|TimesDoNotOverflow|KeyID|TokenDoesNotChooseTheIssuer|HopelessTokensFetchNothing|TwoRealmsOnOneEngine|" +
-			"IntrospectionModes|VerifiedTokensAreRecognised|RecognisedTokensDie|CloseIsIdempotentAndRefusesRequests|NoCallsAfterClose|" +
+			"IntrospectionModes|VerifiedTokensAreRecognised|RecognisedTokensDie|CloseIsIdempotentAndRefusesRequests|NoCallsAfterClose|CloseEndsWhatIsUnderWay|" +
 			"MetadataIsKeptTwiceAsLongAsKeys|ConnectReportsWhatIsWrong|TLS|CertificateForAnotherUse)$",
 	}},
 	{pkg: ".", files: []string{"extract.go"}, run: []string{"^Test(Credentials|CredentialsElsewhere|TokenExtractors|ExtractorOfOnesOwn|ReasonOfWrongCredentials|FormIsReadOnlyWhereOneCanBe)$"}},
 	{pkg: ".", files: []string{"introspect.go"}, run: []string{
 		"^Test(IntrospectionAnswers|IntrospectionModes|IntrospectionOfStrangeTokens|LightweightTokensAreRecognised|RequireActive.*|HintAboutTheAudience)$",
-		"^Test(Introspection.*|Lightweight.*|Inactive.*|OwnCredentialsRefused|TraceOfIntrospection|MistakesOfTheConfiguration)$",
+		"^Test(Introspection.*|Lightweight.*|Inactive.*|OwnCredentialsRefused|TraceOfIntrospection|MistakesOfTheConfiguration|PanicBehindARecoveryThatDoesNotAbort)$",
 	}},
 	{pkg: ".", files: []string{"roles.go"}, run: []string{
 		"^Test(Require.*|ScopeChallengeNamesTheScopes|TwoRealmsOnOneEngine|MistakesInRequirementsPanicAtRegistration|GuardsDoNotBelieveTheContext|" +
-			"OptionalMiddleware|SwaggerRequirements)$",
+			"OptionalMiddleware|SwaggerRequirements|PanicsInCallbacks)$",
 	}},
 }
 
