@@ -113,7 +113,7 @@ func TestTalk(t *testing.T) {
 	if len(got) != 1 || got[0] != "alice: hello" {
 		t.Errorf("handled %q, want alice's hello", got)
 	}
-	if took := time.Since(begin); took < time.Second || took > 10*time.Second {
+	if took := time.Since(begin); took < time.Second || took > 30*time.Second {
 		t.Errorf("the connection lasted %v, want until the token expires", took)
 	}
 	if err := Talk(t.Context(), kc, newPipe("nonsense", "hello"), handle); !errors.Is(err, ginkeycloak.ErrMalformedToken) || len(got) != 1 {

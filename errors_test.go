@@ -332,7 +332,7 @@ func TestAuthenticateEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	srv := keycloaktest.New(t)
 	srv.Fail(keycloaktest.All, keycloaktest.Hang())
-	kc := newPlugin(t, srv)
+	kc := newPlugin(t, srv, patient)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
@@ -340,7 +340,7 @@ func TestAuthenticateEndsWithItsContext(t *testing.T) {
 	if !errors.Is(err, ginkeycloak.ErrConnection) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Authenticate with a context that ends while Keycloak hangs = %v, want ErrConnection for the deadline", err)
 	}
-	if took := time.Since(begin); took > 4*time.Second {
+	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("Authenticate with a context of 20ms took %v, want not the time limit of the connection", took)
 	}
 }

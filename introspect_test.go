@@ -91,7 +91,7 @@ func TestIntrospectionAnswers(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			a := newAPI(t, ginkeycloak.WithIntrospection(), ginkeycloak.WithTimeouts(time.Second, time.Second))
+			a := newAPI(t, ginkeycloak.WithIntrospection(), ginkeycloak.WithTimeouts(3*time.Second, 3*time.Second))
 			token := a.keycloak.Token(keycloaktest.ForUser("alice"))
 			if tt.fault != nil {
 				a.keycloak.Fail(keycloaktest.Introspection, tt.fault(t))

@@ -881,7 +881,7 @@ func TestTimeouts(t *testing.T) {
 		"discovery hangs":     {keycloaktest.Discovery, keycloaktest.Hang()},
 		"key set hangs":       {keycloaktest.KeySet, keycloaktest.Hang()},
 		"key set stalls":      {keycloaktest.KeySet, keycloaktest.Stalled()},
-		"key set is too slow": {keycloaktest.KeySet, keycloaktest.Slow(3 * time.Second)},
+		"key set is too slow": {keycloaktest.KeySet, keycloaktest.Slow(time.Minute)},
 	} {
 		for client, opts := range map[string][]ginkeycloak.Option{
 			"our client":  nil,
@@ -894,7 +894,7 @@ func TestTimeouts(t *testing.T) {
 				begin := time.Now()
 				got := a.get(t, "/me", a.keycloak.Token())
 				checkKind(t, name, got, kindDown)
-				if took := time.Since(begin); got.code != ginkeycloak.CodeConnection || took > 2500*time.Millisecond {
+				if took := time.Since(begin); got.code != ginkeycloak.CodeConnection || took > 30*time.Second {
 					t.Errorf("GET /me with time limits of 50ms where the %s = %q after %v, want keycloak_connection_error at once", name, got.code, took)
 				}
 			})

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
@@ -44,6 +45,14 @@ func newAPI(t *testing.T, opts ...ginkeycloak.Option) *api {
 }
 
 func newAPIFor(t *testing.T, srv *keycloaktest.Server, opts ...ginkeycloak.Option) *api {
+	t.Helper()
+	return newAPIWith(t, srv, append([]ginkeycloak.Option{patient}, opts...)...)
+}
+
+// patient is for tests that wait for no time limit: on a busy machine a handshake may take seconds.
+var patient = ginkeycloak.WithTimeouts(time.Minute, time.Minute)
+
+func newAPIWith(t *testing.T, srv *keycloaktest.Server, opts ...ginkeycloak.Option) *api {
 	t.Helper()
 	a := &api{Engine: gin.New(), keycloak: srv, log: new(logBuffer)}
 	a.kc = newPlugin(t, srv, append([]ginkeycloak.Option{ginkeycloak.WithLogger(a.log.logger())}, opts...)...)

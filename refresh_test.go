@@ -179,7 +179,7 @@ func TestRefreshFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			srv := keycloaktest.New(t)
-			a := newRefreshAPI(t, srv, ginkeycloak.WithTimeouts(time.Second, time.Second))
+			a := newRefreshAPI(t, srv, ginkeycloak.WithTimeouts(3*time.Second, 3*time.Second))
 			srv.Fail(keycloaktest.TokenEndpoint, tt.fault(t))
 			got := a.post(t, "/auth/refresh", srv.RefreshToken())
 			checkKind(t, name, got, kindDown)

@@ -198,7 +198,7 @@ func TestTokenExpires(t *testing.T) {
 		lenient := newAPI(t, kc)
 		token := kc.login(t, ordersAPI, "alice", "-").Access
 		a.checkCode(t, "at first", a.get(t, "/me", token), "")
-		got := eventually(t, 10*time.Second, func() answer { return a.get(t, "/me", token) }, refused)
+		got := eventually(t, 30*time.Second, func() answer { return a.get(t, "/me", token) }, refused)
 		a.checkRefused(t, "after three seconds", got, ginkeycloak.CodeTokenExpired)
 		lenient.checkCode(t, "within the leeway", lenient.get(t, "/me", token), "")
 	})
@@ -230,7 +230,7 @@ func TestRealmKeyIsRotated(t *testing.T) {
 		a.checkRefused(t, "token of a removed key", a.get(t, "/me", before), ginkeycloak.CodeUnknownKID)
 		a.checkCode(t, "token of the new key", a.get(t, "/me", after), "")
 
-		got := eventually(t, 10*time.Second, func() answer { return forgetful.get(t, "/me", before) }, refused)
+		got := eventually(t, 30*time.Second, func() answer { return forgetful.get(t, "/me", before) }, refused)
 		forgetful.checkRefused(t, "token of a removed key, when the keys have grown old", got, ginkeycloak.CodeUnknownKID)
 		traffic.settle()
 		traffic.stop(t)
@@ -291,14 +291,14 @@ func TestKeycloakIsAway(t *testing.T) {
 			if row.name == "logout" || row.name == "refresh" {
 				continue
 			}
-			got := eventually(t, 15*time.Second, func() answer { return row.ask(row.api) }, served)
+			got := eventually(t, 30*time.Second, func() answer { return row.ask(row.api) }, served)
 			if kc.major < 26 && row.want == ginkeycloak.CodeIntrospection && got.status == http.StatusUnauthorized {
 				continue // the restart cost the session, but Keycloak was asked
 			}
 			row.api.checkCode(t, "Keycloak is back: "+row.name, got, "")
 		}
 		if kc.major >= 26 { // sessions are in the database since 26
-			got := eventually(t, 15*time.Second, func() answer { return warm.post(t, "/auth/refresh", tok.Refresh) }, served)
+			got := eventually(t, 30*time.Second, func() answer { return warm.post(t, "/auth/refresh", tok.Refresh) }, served)
 			warm.checkCode(t, "Keycloak is back: refresh", got, "")
 		}
 		traffic.settle()

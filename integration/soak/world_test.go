@@ -222,7 +222,7 @@ func (w *world) close(i *instance) {
 	i.closed = time.Now()
 	i.mu.Unlock()
 	begin := time.Now()
-	if err := i.kc.Close(); err != nil || time.Since(begin) > time.Second {
+	if err := i.kc.Close(); err != nil || !w.genuine && time.Since(begin) > time.Second { // real clocks depend on the machine
 		w.t.Errorf("Close = %v after %v, want none within 1 s", err, time.Since(begin))
 	}
 }
