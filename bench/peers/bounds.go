@@ -197,6 +197,10 @@ func refusedBounds(ctx context.Context, r *realm, o options) ([]bound, error) {
 	if err != nil {
 		return nil, err
 	}
+	// One good token, as in an API at work, makes the header known that all of the realm's have.
+	if _, err := kc.Authenticate(ctx, r.tokens[0]); err != nil {
+		return nil, err
+	}
 	var bounds []bound
 	for _, bad := range []struct{ name, token string }{
 		{"expired token", stand.Expired(r.server)},
