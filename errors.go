@@ -203,7 +203,7 @@ func (p *Plugin) refuse(c *gin.Context, err error) {
 	header := c.Writer.Header()
 	header.Set("Cache-Control", "no-store")
 	if r.challenge != noChallenge {
-		header.Set("WWW-Authenticate", p.challenge(e, r))
+		header.Set("Www-Authenticate", p.challenge(e, r))
 	}
 	if r.status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", strconv.Itoa(retryAfter))
@@ -316,5 +316,6 @@ func (p *Plugin) writeBody(c *gin.Context, e *Error, r response) {
 	case !ok: // a code of the user's own
 		body = encodeBody(e.Code, r.message, nil)
 	}
-	c.Data(r.status, "application/json; charset=utf-8", body)
+	c.Writer.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, _ = c.Writer.Write(body) // a client that has gone needs no answer
 }

@@ -180,7 +180,7 @@ func (x *examination) read() {
 // tryKey checks the signature on its own, also where something else is wrong: a token of another name of this realm,
 // or one that is merely old, has a good one.
 func (x *examination) tryKey(ctx context.Context) {
-	if x.jws == nil || x.p.closed.Load() || x.home.policy.judgeAlgorithm(&x.jws.Header) != nil {
+	if x.jws == nil || x.p.closed.Load() || x.home.policy.judgeAlgorithm(x.jws.Header) != nil {
 		return
 	}
 	key, err := x.home.keys.Key(ctx, x.jws.Header.KeyID, x.jws.Header.Algorithm)
@@ -200,7 +200,7 @@ func (x *examination) tryKey(ctx context.Context) {
 
 // readClock asks Keycloak for the time where that matters.
 func (x *examination) readClock(ctx context.Context) {
-	if x.claims == nil || x.home.policy.judgeTime(x.claims) == nil {
+	if x.claims == nil || x.home.policy.judgeTime(x.claims, x.home.policy.now()) == nil {
 		return
 	}
 	x.ahead, x.hasClock = x.home.client.Clock(ctx)
@@ -231,7 +231,7 @@ func (x *examination) runChecks() {
 	if x.claims == nil {
 		return
 	}
-	h, c := &x.jws.Header, x.claims
+	h, c := x.jws.Header, x.claims
 	_, err := x.p.realmOf(c)
 	x.add("issuer", err, oneOf(cfg.issuers), shown(c.Issuer))
 	x.addUnless(asks, "algorithm", policy.judgeAlgorithm(h), oneOf(cfg.algorithms), shown(h.Algorithm))
@@ -242,8 +242,8 @@ func (x *examination) runChecks() {
 	x.addUnless(asked, "subject", policy.judgeSubject(c), "some", presence(c.Subject))
 	x.addUnless(asked || cfg.insecureSkipAudience, "audience", policy.judgeAudience(c), oneOf(cfg.audience), listed(c.Audience))
 	x.addUnless(asked || len(cfg.authorizedParties) == 0, "client", policy.judgeAuthorizedParty(c), oneOf(cfg.authorizedParties), shown(c.AuthorizedParty))
-	x.add("expiry", policy.judgeEnd(c), "in the future", x.relative(c.ExpiresAt))
-	x.add("begin", policy.judgeBegin(c), "in the past", x.begin())
+	x.add("expiry", policy.judgeEnd(c, policy.now()), "in the future", x.relative(c.ExpiresAt))
+	x.add("begin", policy.judgeBegin(c, policy.now()), "in the past", x.begin())
 	x.addUnless(asks || !x.tried, "key", x.keyErr, "one of the realm", shown(h.KeyID))
 	x.addUnless(asks || !x.tried || x.keyErr != nil, "signature", x.signErr, "made with that key", map[bool]string{true: "right", false: "wrong"}[x.signErr == nil])
 	if asked {

@@ -264,7 +264,7 @@ func (x *examination) findType() finding {
 		return finding{"logout_token", "this is a logout token of the back channel", "Send an access token.", ""}
 	case typ == "dpop+jwt":
 		return finding{"dpop_proof", "this is a DPoP proof and not the access token that it goes with", "Send an access token.", ""}
-	case x.jws != nil && x.home.policy.judgeHeaderType(&x.jws.Header) != nil:
+	case x.jws != nil && x.home.policy.judgeHeaderType(x.jws.Header) != nil:
 		return finding{"header_type", "typ in the token's header is " + x.value(x.jws.Header.Type) + ", which is not that of an access token", "Send an access token.", ""}
 	case claims == nil:
 		return finding{kind: "other_type", headline: "this is no access token"}
@@ -309,7 +309,7 @@ func (x *examination) findMissing() finding {
 // answered reports whether the token passed all that it says itself, so that the verdict is about Keycloak's answer.
 func (x *examination) answered() bool {
 	return x.claims != nil && x.home.introspector != nil && x.home.policy.judgeKind(x.claims) == nil &&
-		x.home.policy.judgeTime(x.claims) == nil && slices.Contains(x.p.cfg.issuers, x.claims.Issuer) &&
+		x.home.policy.judgeTime(x.claims, x.home.policy.now()) == nil && slices.Contains(x.p.cfg.issuers, x.claims.Issuer) &&
 		(x.asksKeycloak() || isLightweight(x.claims))
 }
 

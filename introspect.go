@@ -164,7 +164,7 @@ func (i *introspector) ask(ctx context.Context, raw string) (*User, error) {
 // remembered looks a token up. What was true when it was remembered is checked again: it may have expired since.
 func (i *introspector) remembered(key cache.Key) (*User, error, bool) { //nolint:revive // the error is the value
 	if user, ok := i.active.Get(key); ok {
-		return user, i.policy.judgeExpiry(user.ExpiresAt), true
+		return user, i.policy.judgeExpiry(user.ExpiresAt, i.policy.now()), true
 	}
 	if refused, ok := i.inactive.Get(key); ok {
 		return nil, refused, true
@@ -207,7 +207,7 @@ func (i *introspector) introspect(ctx context.Context, key cache.Key, raw string
 	user, err := i.judge(body)
 	switch refused, _ := errors.AsType[*Error](err); {
 	case refused == nil:
-		i.active.Set(key, user, min(i.ttl, i.policy.remaining(user.ExpiresAt)))
+		i.active.Set(key, user, min(i.ttl, i.policy.end(user.ExpiresAt).Sub(i.policy.now())))
 	case refused.Status() == http.StatusUnauthorized:
 		i.active.Delete(key)
 		i.inactive.Set(key, refused, inactiveTTL)
@@ -251,7 +251,7 @@ func (i *introspector) hint(raw string, refused *Error) {
 		return
 	}
 	_, claims, err := readToken(raw)
-	if err != nil || slices.Contains(claims.Audience, i.policy.clientID) || i.policy.judgeTime(claims) != nil {
+	if err != nil || slices.Contains(claims.Audience, i.policy.clientID) || i.policy.judgeTime(claims, i.policy.now()) != nil {
 		return
 	}
 	if !i.hinted.Swap(true) {
@@ -287,7 +287,7 @@ func (p *Plugin) validateByIntrospection(ctx context.Context, raw string) (*User
 		if err := p.home.policy.judgeKind(claims); err != nil {
 			return nil, err
 		}
-		if err := p.home.policy.judgeTime(claims); err != nil {
+		if err := p.home.policy.judgeTime(claims, p.home.policy.now()); err != nil {
 			return nil, err
 		}
 	}

@@ -28,7 +28,7 @@ func (p *Plugin) rescue(c *gin.Context) {
 		return
 	}
 	header := c.Writer.Header()
-	for _, name := range []string{"WWW-Authenticate", "Retry-After"} {
+	for _, name := range []string{"Www-Authenticate", "Retry-After"} {
 		header.Del(name) // of a refusal that was not finished
 	}
 	header.Set("Cache-Control", "no-store")

@@ -91,7 +91,7 @@ func readTokenKnowing(known *token.Headers, raw string) (*token.JWS, *token.Clai
 // issuer. A token's issuer is never turned into an address.
 func (p *Plugin) realmOf(claims *token.Claims) (*realm, error) {
 	if claims.Issuer == "" {
-		return nil, refusal(CodeMissingClaim, "iss is missing")
+		return nil, errNoIssuer
 	}
 	r, ok := p.realms[claims.Issuer]
 	if !ok {
@@ -103,7 +103,7 @@ func (p *Plugin) realmOf(claims *token.Claims) (*realm, error) {
 // validate judges a token by everything it says before it spends a signature check, or a fetch of keys, on it.
 // Until the signature has proved right, what the token says is only ever used against it.
 func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims, raw string) (*User, error) {
-	if err := r.policy.judgeHeader(&t.Header); err != nil {
+	if err := r.policy.judgeHeader(t.Header); err != nil {
 		return nil, err
 	}
 	if err := r.policy.judgeKind(claims); err != nil {
@@ -115,7 +115,8 @@ func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims
 			return nil, err
 		}
 	}
-	if err := r.policy.judgeTime(claims); err != nil {
+	now := r.policy.now()
+	if err := r.policy.judgeTime(claims, now); err != nil {
 		return nil, err
 	}
 	key, err := r.keys.Key(ctx, t.Header.KeyID, t.Header.Algorithm)
@@ -130,9 +131,22 @@ func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims
 		return r.introspector.user(ctx, raw)
 	}
 	user := r.newUser(claims)
-	r.verified.remember(raw, user, key.Generation, r.policy.end(user.ExpiresAt), r.policy.now())
+	r.verified.remember(raw, user, key.Generation, r.policy.end(user.ExpiresAt), now)
 	return user, nil
 }
+
+// Refusals that say the same of every token, made once: whoever floods an API with bad ones shall pay for it, not we.
+var (
+	errNoIssuer        = refusal(CodeMissingClaim, "iss is missing")
+	errWrongHeaderType = refusal(CodeInvalidTokenType, "typ of the header is neither JWT nor at+jwt")
+	errWrongType       = refusal(CodeInvalidTokenType, "typ is not Bearer: this is an ID token, a refresh token or another that is no access token")
+	errBound           = refusal(CodeInvalidClaims, "cnf binds the token to a key, and proof of possession is not supported")
+	errNoSubject       = refusal(CodeMissingClaim, "sub is missing: has the client the client scope basic, or does it use lightweight access tokens, which take WithIntrospection?")
+	errNoEnd           = refusal(CodeMissingClaim, "exp is missing")
+	errExpired         = refusal(CodeTokenExpired, "exp has passed")
+	errNotBefore       = refusal(CodeTokenNotYetValid, "nbf is still to come")
+	errIssuedLater     = refusal(CodeTokenNotYetValid, "iat is still to come: is this machine's clock slow?")
+)
 
 // policy says which tokens of a realm are good for this API.
 type policy struct {
@@ -187,11 +201,12 @@ func (p *policy) judgeAlgorithm(h *token.Header) error {
 // proof, is no access token, whoever signed it.
 func (p *policy) judgeHeaderType(h *token.Header) error {
 	// RFC 7515 §4.1.9: media types are compared without regard to case, "application/" may be left out.
-	switch strings.ToLower(h.Type) {
-	case "jwt", "at+jwt", "application/at+jwt":
-		return nil
+	for _, accepted := range []string{"JWT", "at+jwt", "application/at+jwt"} {
+		if strings.EqualFold(h.Type, accepted) {
+			return nil
+		}
 	}
-	return refusal(CodeInvalidTokenType, "typ of the header is neither JWT nor at+jwt")
+	return errWrongHeaderType
 }
 
 // judgeKind checks what the token is.
@@ -206,7 +221,7 @@ func (p *policy) judgeType(c *token.Claims) error {
 	if c.Type != "Bearer" {
 		// Only this tells an access token of Keycloak from an ID token, which has the same signature and may have
 		// the same audience.
-		return refusal(CodeInvalidTokenType, "typ is not Bearer: this is an ID token, a refresh token or another that is no access token")
+		return errWrongType
 	}
 	return nil
 }
@@ -214,7 +229,7 @@ func (p *policy) judgeType(c *token.Claims) error {
 func (p *policy) judgeBinding(c *token.Claims) error {
 	if c.Bound {
 		// RFC 9449 §6, RFC 8705 §3: without a proof of possession, whoever presents a bound token may have stolen it.
-		return refusal(CodeInvalidClaims, "cnf binds the token to a key, and proof of possession is not supported")
+		return errBound
 	}
 	return nil
 }
@@ -232,7 +247,7 @@ func (p *policy) judgeParties(c *token.Claims) error {
 
 func (p *policy) judgeSubject(c *token.Claims) error {
 	if c.Subject == "" {
-		return refusal(CodeMissingClaim, "sub is missing: has the client the client scope basic, or does it use lightweight access tokens, which take WithIntrospection?")
+		return errNoSubject
 	}
 	return nil
 }
@@ -267,48 +282,44 @@ func (p *policy) judgeAnswer(c *token.Claims) error {
 	if err := p.judgeParties(c); err != nil {
 		return err
 	}
-	return p.judgeTime(c)
+	return p.judgeTime(c, p.now())
 }
 
 // judgeTime checks the times of RFC 7519 §4.1.4 to §4.1.6. An access token without an end is refused.
-func (p *policy) judgeTime(c *token.Claims) error {
-	if err := p.judgeEnd(c); err != nil {
+func (p *policy) judgeTime(c *token.Claims, now time.Time) error {
+	if err := p.judgeEnd(c, now); err != nil {
 		return err
 	}
-	return p.judgeBegin(c)
+	return p.judgeBegin(c, now)
 }
 
-func (p *policy) judgeEnd(c *token.Claims) error {
+func (p *policy) judgeEnd(c *token.Claims, now time.Time) error {
 	if !c.ExpiresAt.Present() {
-		return refusal(CodeMissingClaim, "exp is missing")
+		return errNoEnd
 	}
-	return p.judgeExpiry(c.ExpiresAt.Time())
+	return p.judgeExpiry(c.ExpiresAt.Time(), now)
 }
 
-func (p *policy) judgeBegin(c *token.Claims) error {
-	now := p.now()
+func (p *policy) judgeBegin(c *token.Claims, now time.Time) error {
 	switch {
 	case c.NotBefore.Present() && now.Before(c.NotBefore.Time().Add(-p.leeway)):
-		return refusal(CodeTokenNotYetValid, "nbf is still to come")
+		return errNotBefore
 	case c.IssuedAt.Present() && now.Before(c.IssuedAt.Time().Add(-p.leeway)):
-		return refusal(CodeTokenNotYetValid, "iat is still to come: is this machine's clock slow?")
+		return errIssuedLater
 	}
 	return nil
 }
 
 // judgeExpiry checks exp alone, which is done again whenever a token is recognised.
-func (p *policy) judgeExpiry(exp time.Time) error {
-	if p.remaining(exp) <= 0 {
-		return refusal(CodeTokenExpired, "exp has passed")
+func (p *policy) judgeExpiry(exp, now time.Time) error {
+	if !now.Before(p.end(exp)) {
+		return errExpired
 	}
 	return nil
 }
 
 // end is when a token stops being accepted.
 func (p *policy) end(exp time.Time) time.Time { return exp.Add(p.leeway) }
-
-// remaining is how long a token goes on being accepted.
-func (p *policy) remaining(exp time.Time) time.Duration { return p.end(exp).Sub(p.now()) }
 
 func intersect(a, b []string) bool {
 	return slices.ContainsFunc(a, func(s string) bool { return slices.Contains(b, s) })

@@ -1,10 +1,12 @@
 package token
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -46,8 +48,8 @@ type Claims struct {
 // Claims decodes the payload. It may be called before Verify, in order to refuse a token cheaply; what it
 // returns is to be believed only after.
 func (t *JWS) Claims() (*Claims, error) {
-	t.claims = Claims{Source: string(t.Payload)}
-	if err := t.claims.decode(t.Payload); err != nil {
+	t.claims.Source = t.Payload
+	if err := t.claims.decode(); err != nil {
 		return nil, err
 	}
 	return &t.claims, nil
@@ -56,15 +58,18 @@ func (t *JWS) Claims() (*Claims, error) {
 // DecodeClaims reads claims from a JSON object that is no token's payload, such as the answer of an introspection.
 func DecodeClaims(source string) (*Claims, error) {
 	c := &Claims{Source: source}
-	if err := c.decode([]byte(source)); err != nil {
+	if err := c.decode(); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// decode reads the claims from their source, which is given once more as bytes.
-func (c *Claims) decode(source []byte) error {
-	err := decodeObject(source, c)
+// decode reads the claims from their source.
+func (c *Claims) decode() error {
+	scratch := borrow()
+	defer scratch.giveBack()
+	*scratch = append(*scratch, c.Source...)
+	err := decodeObject(*scratch, c)
 	if err == nil {
 		return nil
 	}
@@ -76,12 +81,13 @@ func (c *Claims) decode(source []byte) error {
 
 // UnmarshalJSONFrom reads the claims that are known and skips the others. It is what encoding/json/v2 calls.
 func (c *Claims) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	r := reader{Decoder: dec, source: c.Source}
+	r := reader{Decoder: dec, source: c.Source, escapes: strings.IndexByte(c.Source, '\\') >= 0}
 	return r.object(func(name string) error {
-		if err := c.read(r, name); !errors.Is(err, errType) {
-			return err
+		err := c.read(r, name)
+		if err != nil && errors.Is(err, errType) {
+			return &memberError{name}
 		}
-		return &memberError{name}
+		return err
 	})
 }
 
@@ -182,7 +188,8 @@ var errType = errors.New("wrong type")
 type reader struct {
 	*jsontext.Decoder
 
-	source string
+	source  string
+	escapes bool // there are escapes in it, as there hardly ever are
 }
 
 // quoted reads the string that comes next.
@@ -191,7 +198,12 @@ func (r reader) quoted() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if slices.Contains(v, '\\') {
+	return r.unquoted(v)
+}
+
+// unquoted is the string of a value that was just read.
+func (r reader) unquoted(v jsontext.Value) (string, error) {
+	if r.escapes && bytes.IndexByte(v, '\\') >= 0 {
 		unquoted, err := jsontext.AppendUnquote(nil, v)
 		return string(unquoted), err
 	}
@@ -201,23 +213,30 @@ func (r reader) quoted() (string, error) {
 
 // strictText takes a string, or null for an empty one.
 func (r reader) strictText(to *string) error {
-	switch r.PeekKind() {
-	case '"', 'n':
-		return r.text(to)
+	kind, err := r.textOr(to)
+	if err == nil && kind != '"' && kind != 'n' {
+		return errType
 	}
-	if err := r.SkipValue(); err != nil {
-		return err
-	}
-	return errType
+	return err
 }
 
 // text takes a string; anything else counts as an empty one.
-func (r reader) text(to *string) (err error) {
-	if r.PeekKind() != '"' {
-		return r.SkipValue()
-	}
-	*to, err = r.quoted()
+func (r reader) text(to *string) error {
+	_, err := r.textOr(to)
 	return err
+}
+
+// textOr takes a string, or else leaves an empty one and tells what is there instead.
+func (r reader) textOr(to *string) (kind jsontext.Kind, err error) {
+	v, err := r.ReadValue()
+	if err != nil {
+		return 0, err
+	}
+	*to = ""
+	if kind = v.Kind(); kind == '"' {
+		*to, err = r.unquoted(v)
+	}
+	return kind, err
 }
 
 // flag takes a boolean; anything else counts as false.
@@ -239,13 +258,21 @@ func (r reader) date(to *NumericDate) error {
 	if v.Kind() != '0' {
 		return errType
 	}
-	// ParseFloat gives an infinity beyond its range, which the comparison refuses.
-	seconds, _ := strconv.ParseFloat(string(v), 64)
+	seconds := number(v)
 	if seconds < 0 || seconds > latest {
 		return errType
 	}
 	*to = NumericDate{seconds: int64(seconds), present: true}
 	return nil
+}
+
+// number is the value of a number, an infinity if it is beyond all range.
+func number(v jsontext.Value) float64 {
+	if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+		return float64(n) // as nearly always, and much faster
+	}
+	n, _ := strconv.ParseFloat(string(v), 64)
+	return n
 }
 
 // audience takes a string or an array of strings (RFC 7519 §4.1.3), and no null.
@@ -318,6 +345,7 @@ func (r reader) roles(to *[]string) error {
 
 // clientRoles takes an object whose members are like realm_access.
 func (r reader) clientRoles(to *ClientRoles) error {
+	*to = nil
 	return r.object(func(client string) error {
 		*to = append(*to, ClientRole{Client: client})
 		return r.roles(&(*to)[len(*to)-1].Roles)

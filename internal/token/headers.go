@@ -13,18 +13,18 @@ const maxHeaders = 64
 // Headers remembers the headers of tokens whose signature was right: nearly all tokens of a realm have the same. The
 // zero value knows none; a nil one never will.
 type Headers struct {
-	known atomic.Pointer[map[string]Header] // by segment; replaced when one is added
+	known atomic.Pointer[map[string]*Header] // by segment; replaced when one is added
 
 	mu sync.Mutex // guards replacing known
 }
 
-func (h *Headers) lookUp(segment string) (Header, bool) {
+func (h *Headers) lookUp(segment string) (*Header, bool) {
 	if h == nil {
-		return Header{}, false
+		return nil, false
 	}
 	known := h.known.Load()
 	if known == nil {
-		return Header{}, false
+		return nil, false
 	}
 	header, ok := (*known)[segment]
 	return header, ok
@@ -38,7 +38,7 @@ func (h *Headers) Learn(t *JWS) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	known := make(map[string]Header)
+	known := make(map[string]*Header)
 	if old := h.known.Load(); old != nil && len(*old) < maxHeaders {
 		known = maps.Clone(*old)
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,8 +33,8 @@ var (
 
 // JWS is a JSON Web Signature in compact form (RFC 7515 §3.1), decoded but not yet verified.
 type JWS struct {
-	Header  Header
-	Payload []byte
+	Header  *Header // shared with other tokens, not to be changed
+	Payload string
 
 	signed    string // header and payload as they were signed
 	header    string // the header's segment
@@ -76,54 +77,64 @@ func (h *Headers) Parse(raw string) (*JWS, error) {
 	} else if t.Header, err = decodeHeader(header); err != nil {
 		return nil, err
 	}
-	// One buffer holds payload and signature, one behind the other.
-	buf := make([]byte, 0, encoding.DecodedLen(len(payload))+encoding.DecodedLen(len(signature)))
-	if buf, err = encoding.AppendDecode(buf, []byte(payload)); err != nil {
+	scratch := borrow()
+	defer scratch.giveBack()
+	if *scratch, err = encoding.AppendDecode(*scratch, []byte(payload)); err != nil {
 		return nil, fmt.Errorf("%w: payload is not base64url", ErrMalformed)
 	}
-	end := len(buf)
-	if buf, err = encoding.AppendDecode(buf, []byte(signature)); err != nil {
+	t.Payload = string(*scratch)
+	if t.signature, err = encoding.DecodeString(signature); err != nil {
 		return nil, fmt.Errorf("%w: signature is not base64url", ErrMalformed)
 	}
-	t.Payload, t.signature = buf[:end:end], buf[end:]
 	return t, nil
 }
+
+// scratch is a buffer that the next token is decoded in too. Nothing may go on pointing into it.
+type scratch []byte
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func borrow() *scratch {
+	s := scratches.Get().(*scratch)
+	*s = (*s)[:0]
+	return s
+}
+
+func (s *scratch) giveBack() { scratches.Put(s) }
 
 // segments splits raw into its three segments, of which only the payload may be empty. Characters outside of
 // base64url (RFC 4648 §5) are refused by the decoder, but for CR and LF, which Go's decoder skips: they are looked for
 // here, at the speed of memory.
 func segments(raw string) (header, payload, signature string, ok bool) {
-	first, last := strings.IndexByte(raw, '.'), strings.LastIndexByte(raw, '.')
-	if first < 1 || first == last || last == len(raw)-1 {
-		return "", "", "", false
-	}
-	header, payload, signature = raw[:first], raw[first+1:last], raw[last+1:]
-	ok = strings.IndexByte(payload, '.') < 0 && strings.IndexByte(raw, '\n') < 0 && strings.IndexByte(raw, '\r') < 0
+	header, rest, _ := strings.Cut(raw, ".")
+	payload, signature, _ = strings.Cut(rest, ".")
+	ok = header != "" && signature != "" && strings.IndexByte(signature, '.') < 0 &&
+		strings.IndexByte(raw, '\n') < 0 && strings.IndexByte(raw, '\r') < 0
 	return header, payload, signature, ok
 }
 
-func decodeHeader(segment string) (Header, error) {
-	var h Header
+func decodeHeader(segment string) (*Header, error) {
+	h := new(Header)
 	b, err := encoding.DecodeString(segment)
 	if err != nil {
-		return h, fmt.Errorf("%w: header is not base64url", ErrMalformed)
+		return nil, fmt.Errorf("%w: header is not base64url", ErrMalformed)
 	}
-	if err := decodeObject(b, &h); err != nil {
-		return h, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+	if err := decodeObject(b, h); err != nil {
+		return nil, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
 	switch {
 	case h.Critical != nil:
 		// RFC 7515 §4.1.11: an extension that is critical and not understood makes the token invalid.
 		// No extension is understood here, and an empty list is not allowed either.
-		return h, fmt.Errorf("%w: header has critical extensions", ErrMalformed)
+		return nil, fmt.Errorf("%w: header has critical extensions", ErrMalformed)
 	case h.Encoded != nil:
-		return h, fmt.Errorf("%w: header has b64, RFC 7797 is not supported", ErrMalformed)
+		return nil, fmt.Errorf("%w: header has b64, RFC 7797 is not supported", ErrMalformed)
 	case strings.EqualFold(h.ContentType, "JWT"):
-		return h, fmt.Errorf("%w: a token within a token", ErrMalformed)
+		return nil, fmt.Errorf("%w: a token within a token", ErrMalformed)
 	case h.Algorithm == "":
-		return h, fmt.Errorf("%w: header has no alg", ErrMalformed)
+		return nil, fmt.Errorf("%w: header has no alg", ErrMalformed)
 	case !PlausibleKeyID(h.KeyID):
-		return h, fmt.Errorf("%w: header has no kid, or one that cannot be a key's", ErrMalformed)
+		return nil, fmt.Errorf("%w: header has no kid, or one that cannot be a key's", ErrMalformed)
 	}
 	return h, nil
 }

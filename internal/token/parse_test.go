@@ -40,7 +40,7 @@ func TestParse(t *testing.T) {
 			if h := jws.Header; h.Algorithm != "RS256" || h.KeyID != "k1" || h.Type != "JWT" {
 				t.Errorf("%s: header = %+v, want that of %s", name, h, goodHeader)
 			}
-			if got := string(jws.Payload); got != payload {
+			if got := jws.Payload; got != payload {
 				t.Errorf("%s: payload = %q, want %q", name, got, payload)
 			}
 		}
