@@ -39,6 +39,7 @@ const (
 	CodeMissingScope         Code = "missing_scope"
 	CodeForbidden            Code = "forbidden"
 	CodeTokenRefreshFailed   Code = "token_refresh_failed"
+	CodeLoginFailed          Code = "login_failed"
 	CodeInvalidRequest       Code = "invalid_request"
 	CodeCrossSite            Code = "cross_site_request"
 	CodeMethodNotAllowed     Code = "method_not_allowed"
@@ -73,6 +74,7 @@ var (
 	ErrMissingScope         = &Error{Code: CodeMissingScope}
 	ErrForbidden            = &Error{Code: CodeForbidden}
 	ErrTokenRefreshFailed   = &Error{Code: CodeTokenRefreshFailed}
+	ErrLoginFailed          = &Error{Code: CodeLoginFailed}
 	ErrInvalidRequest       = &Error{Code: CodeInvalidRequest}
 	ErrCrossSite            = &Error{Code: CodeCrossSite}
 	ErrMethodNotAllowed     = &Error{Code: CodeMethodNotAllowed}
@@ -155,6 +157,7 @@ var responses = map[Code]response{
 	CodeMissingScope:         {http.StatusForbidden, insufficientScope, "A required scope is missing."},
 	CodeForbidden:            {http.StatusForbidden, insufficientScope, "Access is forbidden."},
 	CodeTokenRefreshFailed:   {http.StatusBadRequest, noChallenge, "The refresh token is not valid any more."},
+	CodeLoginFailed:          {http.StatusBadRequest, noChallenge, "The login cannot be completed."},
 	CodeInvalidRequest:       {http.StatusBadRequest, noChallenge, "The request must carry exactly one refresh token."},
 	CodeCrossSite:            {http.StatusForbidden, noChallenge, "Requests from other sites are not accepted."},
 	CodeMethodNotAllowed:     {http.StatusMethodNotAllowed, noChallenge, "The method must be POST."},

@@ -117,6 +117,7 @@ func codeRows() map[ginkeycloak.Code]codeRow {
 			require(func(kc *ginkeycloak.Plugin) gin.HandlerFunc { return kc.RequireScopes("orders:write") })},
 		"forbidden":              {ginkeycloak.ErrForbidden, 403, "", nil},
 		"token_refresh_failed":   {ginkeycloak.ErrTokenRefreshFailed, 400, "", refresh("POST", form, "refresh_token=stale")},
+		"login_failed":           {ginkeycloak.ErrLoginFailed, 400, "", func(t *testing.T) answer { return newLoginAPI(t, keycloaktest.New(t)).finish(t, "stale") }},
 		"invalid_request":        {ginkeycloak.ErrInvalidRequest, 400, "", refresh("POST", form, "a=b")},
 		"cross_site_request":     {ginkeycloak.ErrCrossSite, 403, "", nil},
 		"method_not_allowed":     {ginkeycloak.ErrMethodNotAllowed, 405, "", refresh("GET", "", "")},

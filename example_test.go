@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"time"
 
@@ -374,6 +375,32 @@ func ExamplePlugin_Refresh() {
 	// Output:
 	// valid for 300 s
 	// log in again: true
+}
+
+func ExamplePlugin_RegisterLoginRoute() {
+	idp := startFake()
+	defer idp.Close()
+	kc := pluginFor(idp)
+	defer kc.Close()
+
+	router := gin.New()
+	router.Use(kc.Middleware())
+	kc.RegisterLoginRoute(router) // GET and POST /auth/login, open without an access token
+
+	// The page made a state and, of a verifier, a challenge (RFC 7636 §4.2).
+	asked := url.Values{
+		"redirect_uri": {"http://localhost:8080/app/"}, "state": {"af0ifjsldkj"},
+		"code_challenge": {"E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"},
+	}
+	r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/auth/login?"+asked.Encode(), http.NoBody)
+	w := httptest.NewRecorder()
+	router.ServeHTTP(w, r)
+	to, _ := w.Result().Location()
+	fmt.Println(w.Code, to.Path)
+	fmt.Println(to.Query().Get("client_id"), to.Query().Get("response_type"), to.Query().Get("code_challenge_method"))
+	// Output:
+	// 303 /realms/demo/protocol/openid-connect/auth
+	// orders-api code S256
 }
 
 func ExamplePlugin_RegisterRefreshRoute() {

@@ -39,7 +39,7 @@ func TokenFromForm() TokenExtractor {
 	return func(r *http.Request) (string, error) {
 		// Of a content type that cannot be parsed there is no media type either.
 		mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
-		if mediaType != "application/x-www-form-urlencoded" || r.Method == http.MethodGet || r.Method == http.MethodHead {
+		if mediaType != formType || r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return "", nil
 		}
 		if err := r.ParseForm(); err != nil {

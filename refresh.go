@@ -158,6 +158,11 @@ func (r *refresher) exchange(ctx context.Context, refreshToken string) (*TokenSe
 	if errors.Is(err, keycloak.ErrInvalidGrant) {
 		return nil, &Error{Code: CodeTokenRefreshFailed, Err: err}
 	}
+	return tokensOf(body, err)
+}
+
+// tokensOf reads an answer of the token endpoint, if there is one.
+func tokensOf(body []byte, err error) (*TokenSet, error) {
 	if err != nil {
 		return nil, &Error{Code: connectionCode(err), Err: err}
 	}
@@ -211,13 +216,18 @@ func (p *Plugin) RefreshHandler() gin.HandlerFunc {
 			p.refuse(c, err)
 			return
 		}
-		if p.cfg.refresh.cookie != "" {
-			p.SetRefreshCookie(c, tokens)
-			tokens.RefreshToken = ""
-		}
-		c.Header("Cache-Control", "no-store")
-		c.JSON(http.StatusOK, tokens)
+		p.give(c, tokens)
 	})
+}
+
+// give answers with tokens, the refresh token in the cookie if there is one for it.
+func (p *Plugin) give(c *gin.Context, tokens *TokenSet) {
+	if p.cfg.refresh.cookie != "" {
+		p.SetRefreshCookie(c, tokens)
+		tokens.RefreshToken = ""
+	}
+	c.Header("Cache-Control", "no-store")
+	c.JSON(http.StatusOK, tokens)
 }
 
 // LogoutHandler ends the session of a refresh token at Keycloak and answers a POST request with 204. A session that
@@ -292,8 +302,8 @@ func (p *Plugin) refreshToken(c *gin.Context) (string, error) {
 }
 
 func (p *Plugin) refreshTokenInCookie(c *gin.Context) (string, error) {
-	if err := p.cfg.refresh.csrf.Check(c.Request); err != nil {
-		return "", &Error{Code: CodeCrossSite, Err: err}
+	if err := p.checkSite(c); err != nil {
+		return "", err
 	}
 	var values []string
 	for _, cookie := range c.Request.CookiesNamed(p.cfg.refresh.cookie) {
@@ -306,20 +316,46 @@ func (p *Plugin) refreshTokenInCookie(c *gin.Context) (string, error) {
 	return found, nil
 }
 
-func refreshTokenInBody(c *gin.Context) (string, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxRefreshBody))
+// checkSite refuses what another site caused, where there is a cookie.
+func (p *Plugin) checkSite(c *gin.Context) error {
+	if p.cfg.refresh.cookie == "" {
+		return nil
+	}
+	if err := p.cfg.refresh.csrf.Check(c.Request); err != nil {
+		return &Error{Code: CodeCrossSite, Err: err}
+	}
+	return nil
+}
+
+// Media types of bodies that are read.
+const (
+	jsonType = "application/json"
+	formType = "application/x-www-form-urlencoded"
+)
+
+// readBody reads a body of a bounded size, and what it is.
+func readBody(c *gin.Context) (body []byte, mediaType string, err error) {
+	body, err = io.ReadAll(http.MaxBytesReader(c.Writer, c.Request.Body, maxRefreshBody))
 	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return "", refusal(CodeRequestTooLarge, fmt.Sprintf("the body is longer than %d bytes", maxRefreshBody))
+		return nil, "", refusal(CodeRequestTooLarge, fmt.Sprintf("the body is longer than %d bytes", maxRefreshBody))
 	}
 	if err != nil {
-		return "", refusal(CodeInvalidRequest, "the body cannot be read")
+		return nil, "", refusal(CodeInvalidRequest, "the body cannot be read")
 	}
-	mediaType, _, err := mime.ParseMediaType(c.GetHeader("Content-Type"))
+	mediaType, _, err = mime.ParseMediaType(c.GetHeader("Content-Type"))
 	if err != nil {
-		return "", refusal(CodeUnsupportedMediaType, "no content type")
+		return nil, "", refusal(CodeUnsupportedMediaType, "no content type")
+	}
+	return body, mediaType, nil
+}
+
+func refreshTokenInBody(c *gin.Context) (string, error) {
+	body, mediaType, err := readBody(c)
+	if err != nil {
+		return "", err
 	}
 	switch mediaType {
-	case "application/json":
+	case jsonType:
 		var request struct {
 			RefreshToken string `json:"refresh_token"`
 		}
@@ -327,7 +363,7 @@ func refreshTokenInBody(c *gin.Context) (string, error) {
 			return "", refusal(CodeInvalidRequest, "the body is not the JSON it should be")
 		}
 		return request.RefreshToken, nil
-	case "application/x-www-form-urlencoded":
+	case formType:
 		form, err := url.ParseQuery(string(body))
 		if err != nil || len(form["refresh_token"]) > 1 {
 			return "", refusal(CodeInvalidRequest, "the body is not the form it should be")

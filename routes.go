@@ -87,6 +87,11 @@ func hasDotSegment(urlPath string) bool {
 // is left to CORS middleware.
 func (p *Plugin) registerOpen(r gin.IRoutes, relative string, handler gin.HandlerFunc) {
 	p.open.add(patternBelow(r, relative))
+	registerAll(r, relative, handler)
+}
+
+// registerAll registers a handler for all methods, so that it can answer those it does not take, but for OPTIONS.
+func registerAll(r gin.IRoutes, relative string, handler gin.HandlerFunc) {
 	r.Match([]string{
 		http.MethodPost, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodPatch, http.MethodDelete,
 	}, relative, handler)

@@ -140,6 +140,7 @@ var refusals = map[ginkeycloak.Code]struct {
 	ginkeycloak.CodeMissingGroups:      {403, "insufficient_scope"},
 	ginkeycloak.CodeMissingScope:       {403, "insufficient_scope"},
 	ginkeycloak.CodeTokenRefreshFailed: {400, ""},
+	ginkeycloak.CodeLoginFailed:        {400, ""},
 	ginkeycloak.CodeInvalidRequest:     {400, ""},
 	ginkeycloak.CodeCrossSite:          {403, ""},
 	ginkeycloak.CodeMethodNotAllowed:   {405, ""},

@@ -43,17 +43,17 @@ func TestSession(t *testing.T) {
 		t.Errorf("POST /auth/logout = %d %s, want 204", got.status, got.body)
 	}
 	b.checkRefused("POST /auth/refresh after the logout", b.do(http.MethodPost, "/auth/refresh", nil, session), http.StatusBadRequest)
-	b.checkRefused("POST /auth/login with a code that was used", b.do(http.MethodPost, "/auth/login", login, nil), http.StatusBadGateway)
+	b.checkRefused("POST /auth/login with a code that was used", b.do(http.MethodPost, "/auth/login", login, nil), http.StatusBadRequest)
 	idp.Stop()
-	b.checkRefused("POST /auth/login without Keycloak", b.do(http.MethodPost, "/auth/login", login, nil), http.StatusBadGateway)
+	b.checkRefused("POST /auth/login without Keycloak", b.do(http.MethodPost, "/auth/login", login, nil), http.StatusServiceUnavailable)
 }
 
 func TestPage(t *testing.T) {
 	b := newBrowser(t, keycloaktest.New(t))
 	for _, path := range []string{"/app/", "/app/page.js"} {
 		got := b.do(http.MethodGet, path, nil, nil)
-		if got.status != http.StatusOK || got.header.Get("Content-Security-Policy") != policy {
-			t.Errorf("GET %s = %d with the policy %q, want 200 and %q", path, got.status, got.header.Get("Content-Security-Policy"), policy)
+		if got.status != http.StatusOK || path == "/app/" && !strings.Contains(got.body, `<meta http-equiv="Content-Security-Policy"`) {
+			t.Errorf("GET %s = %d %s, want 200 and a policy", path, got.status, got.body)
 		}
 	}
 	for _, path := range []string{"/app/main.go", "/app/../main.go", "/app/%2e%2e/main.go"} {
@@ -94,7 +94,7 @@ type answer struct {
 func (b browser) code(user string) string {
 	b.Helper()
 	query := url.Values{
-		"client_id": {clientID}, "response_type": {"code"}, "response_mode": {"fragment"}, "redirect_uri": {b.api + "/app/"},
+		"response_mode": {"fragment"}, "redirect_uri": {b.api + "/app/"},
 		"state": {"1"}, "code_challenge": {challenge}, "code_challenge_method": {"S256"},
 	}
 	atKeycloak := b.do(http.MethodGet, "/auth/login?"+query.Encode(), nil, nil).header.Get("Location")

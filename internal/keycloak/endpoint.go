@@ -156,7 +156,7 @@ func (c *Client) judgeStatus(r request, got answer) error {
 	return r.failed(Misconfigured, statusError(got.status))
 }
 
-// refusesGrant reports whether an error of status 400 is about the refresh token and not about us. Besides
+// refusesGrant reports whether an error of status 400 is about the refresh token or the code and not about us. Besides
 // invalid_grant the token endpoint says invalid_scope where a consent was withdrawn, and invalid_request where it
 // dropped the token for its length, since of our form nothing else can be missing.
 func refusesGrant(call, code string) bool {
@@ -216,13 +216,25 @@ func (c *Client) Introspect(ctx context.Context, token string) ([]byte, error) {
 	return got.body, nil
 }
 
-// ErrInvalidGrant means that Keycloak does not take the refresh token, for whatever reason it may have.
+// ErrInvalidGrant means that Keycloak does not take the refresh token or the code, for whatever reason it may have.
 var ErrInvalidGrant = errors.New("invalid_grant")
 
 // Refresh exchanges a refresh token for new tokens (RFC 6749 §6) and returns the answer's JSON.
 func (c *Client) Refresh(ctx context.Context, refreshToken string) ([]byte, error) {
+	return c.grant(ctx, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
+}
+
+// Exchange exchanges an authorization code for tokens (RFC 6749 §4.1.3, RFC 7636 §4.5) and returns the answer's JSON.
+func (c *Client) Exchange(ctx context.Context, code, verifier, redirectURI string) ([]byte, error) {
+	return c.grant(ctx, url.Values{
+		"grant_type": {"authorization_code"}, "code": {code}, "code_verifier": {verifier}, "redirect_uri": {redirectURI},
+	})
+}
+
+// grant asks the token endpoint for tokens (RFC 6749 §5).
+func (c *Client) grant(ctx context.Context, form url.Values) ([]byte, error) {
 	e := c.token
-	got, err := c.post(ctx, e, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refreshToken}})
+	got, err := c.post(ctx, e, form)
 	if err != nil {
 		return nil, err
 	}

@@ -47,8 +47,7 @@ async function login() {
   sessionStorage.setItem("login", JSON.stringify({ state, verifier }));
   const challenge = base64url(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(verifier)));
   location.assign("/auth/login?" + new URLSearchParams({
-    client_id: "spa", response_type: "code", response_mode: "fragment", scope: "openid",
-    redirect_uri: redirectURI, state, code_challenge: challenge, code_challenge_method: "S256",
+    response_mode: "fragment", redirect_uri: redirectURI, state, code_challenge: challenge, code_challenge_method: "S256",
   }));
 }
 
