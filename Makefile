@@ -126,7 +126,7 @@ fuzz-brief: ## Every fuzz target for 3 s (2 minutes)
 	@$(MAKE) fuzz FUZZTIME=3s
 
 .PHONY: mutate
-mutate: ## Change the checks that decide about access one by one; a test must notice each (15 minutes)
+mutate: ## Change the checks that decide about access one by one; a test must notice each (10 minutes)
 	cd tools && $(GO) run ./mutate
 
 SOAK_TIME ?= 10m

@@ -83,11 +83,10 @@ func (c *Claims) decode() error {
 func (c *Claims) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	r := reader{Decoder: dec, source: c.Source, escapes: strings.IndexByte(c.Source, '\\') >= 0}
 	return r.object(func(name string) error {
-		err := c.read(r, name)
-		if err != nil && errors.Is(err, errType) {
-			return &memberError{name}
+		if err := c.read(r, name); !errors.Is(err, errType) {
+			return err
 		}
-		return err
+		return &memberError{name}
 	})
 }
 
@@ -226,13 +225,9 @@ func (r reader) text(to *string) error {
 	return err
 }
 
-// textOr takes a string, or else leaves an empty one and tells what is there instead.
+// textOr takes a string, or else tells what is there instead.
 func (r reader) textOr(to *string) (kind jsontext.Kind, err error) {
 	v, err := r.ReadValue()
-	if err != nil {
-		return 0, err
-	}
-	*to = ""
 	if kind = v.Kind(); kind == '"' {
 		*to, err = r.unquoted(v)
 	}

@@ -102,14 +102,12 @@ func borrow() *scratch {
 
 func (s *scratch) giveBack() { scratches.Put(s) }
 
-// segments splits raw into its three segments, of which only the payload may be empty. Characters outside of
-// base64url (RFC 4648 §5) are refused by the decoder, but for CR and LF, which Go's decoder skips: they are looked for
-// here, at the speed of memory.
+// segments splits raw into its three segments. Characters outside of base64url (RFC 4648 §5), a third dot among them, are
+// refused by the decoder, but for CR and LF, which Go's decoder skips: they are looked for here, at the speed of memory.
 func segments(raw string) (header, payload, signature string, ok bool) {
 	header, rest, _ := strings.Cut(raw, ".")
 	payload, signature, _ = strings.Cut(rest, ".")
-	ok = header != "" && signature != "" && strings.IndexByte(signature, '.') < 0 &&
-		strings.IndexByte(raw, '\n') < 0 && strings.IndexByte(raw, '\r') < 0
+	ok = signature != "" && strings.IndexByte(raw, '\n') < 0 && strings.IndexByte(raw, '\r') < 0
 	return header, payload, signature, ok
 }
 
