@@ -21,7 +21,7 @@ token() { curl -s {{.Token}} -d grant_type=password -d client_id={{.ClientID}} -
 {{- end -}}
 {{if .Fake -}}
 Serving {{.API}}, protected by a fake Keycloak at {{.Server}}. Stop it with Ctrl-C.
-In a browser, {{.API}}/swagger/ has a login for all that follows.
+In a browser, {{.API}} leads to Swagger UI, with a login for all that follows.
 {{template "validation" .}}
 
 Anybody may read /public; /me wants a token:
@@ -52,7 +52,7 @@ Get new tokens when the access token has expired, and end the session:
 
 {{else -}}
 Serving {{.API}}, protected by realm {{.Realm}} of {{.Server}}. Stop it with Ctrl-C.
-In a browser, {{.API}}/swagger/ has a login, as the public client swagger of the realm.
+In a browser, {{.API}} leads to Swagger UI, with a login as the public client swagger of the realm.
 {{template "validation" .}}
 
 Anybody may read /public; /me wants a token:

@@ -107,7 +107,7 @@ func newPlugin(s settings, registry prometheus.Registerer) (*ginkeycloak.Plugin,
 		ginkeycloak.WithRealm(s.realm),
 		ginkeycloak.WithClientID(s.clientID),
 		ginkeycloak.WithClientSecret(s.clientSecret),
-		ginkeycloak.WithPublicRoutes("GET /public", "GET /metrics"),
+		ginkeycloak.WithPublicRoutes("GET /", "GET /public", "GET /metrics"),
 		ginkeycloak.WithTrace(metrics.New(registry, metrics.WithPythonNames())),
 	}
 	if s.audience != "" {
@@ -138,6 +138,7 @@ func newRouter(kc *ginkeycloak.Plugin, clientID string, registry prometheus.Gath
 	//	@Produce	json
 	//	@Success	200	{object}	object{message=string}
 	//	@Router		/public [get]
+	router.GET("/", func(c *gin.Context) { c.Redirect(http.StatusSeeOther, "/swagger/") }) // for whoever just opens the address
 	router.GET("/public", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"message": "open to everybody"}) })
 
 	//	@Summary	Who is logged in

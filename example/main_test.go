@@ -305,3 +305,24 @@ func do(t *testing.T, r *http.Request) (body, status string) {
 	}
 	return string(raw), strconv.Itoa(resp.StatusCode)
 }
+
+// Whoever just opens the address finds the page with the login.
+func TestAddressLeadsToSwagger(t *testing.T) {
+	t.Parallel()
+	address := regexp.MustCompile(`Serving (http://[^,]+),`).FindStringSubmatch(start(t, nil))
+	if address == nil {
+		t.Fatal("no address is printed")
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address[1], http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Request.URL.Path, "/swagger/") {
+		t.Errorf("GET / ends at %s with %d, want Swagger UI", resp.Request.URL, resp.StatusCode)
+	}
+}
