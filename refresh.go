@@ -29,7 +29,6 @@ const (
 
 	defaultRefreshPath = "/auth/refresh"
 	defaultLogoutPath  = "/auth/logout"
-	defaultCookie      = "refresh_token"
 )
 
 // TokenSet is what Keycloak gives for a refresh token (RFC 6749 §5.1), under its names. Lifetimes are in seconds;
@@ -64,25 +63,6 @@ type refreshConfig struct {
 // that, a token used twice is Keycloak's to judge. Default: 10 s; at most 1 min; 0 shares an answer only among
 // requests at the same time.
 func WithRefresh(replay time.Duration) Option { return func(c *config) { c.refresh.replay = replay } }
-
-// WithRefreshCookie keeps the refresh token in a cookie of that name (default refresh_token), out of reach of scripts:
-// HttpOnly, Secure, SameSite=Strict, for the refresh and logout routes only. It is then in no body, neither of a
-// request nor of an answer. Handlers that log a user in set it with SetRefreshCookie. Requests that another site
-// caused are refused with CodeCrossSite, unless their origin is trusted.
-func WithRefreshCookie(name string, trustedOrigins ...string) Option {
-	return func(c *config) {
-		if name == "" {
-			name = defaultCookie
-		}
-		c.refresh.cookie = name
-		c.refresh.csrf = http.NewCrossOriginProtection()
-		for _, origin := range trustedOrigins {
-			if err := c.refresh.csrf.AddTrustedOrigin(origin); err != nil {
-				c.mistake("WithRefreshCookie", origin, "it is not an origin such as https://app.example.com")
-			}
-		}
-	}
-}
 
 // Refresh exchanges a refresh token for new tokens (RFC 6749 §6). Callers with the same token get the same answer
 // from one call. The error is an *Error: CodeTokenRefreshFailed if Keycloak does not take the token.
@@ -301,32 +281,6 @@ func (p *Plugin) refreshToken(c *gin.Context) (string, error) {
 	return read(c)
 }
 
-func (p *Plugin) refreshTokenInCookie(c *gin.Context) (string, error) {
-	if err := p.checkSite(c); err != nil {
-		return "", err
-	}
-	var values []string
-	for _, cookie := range c.Request.CookiesNamed(p.cfg.refresh.cookie) {
-		values = append(values, cookie.Value)
-	}
-	found, err := only(values)
-	if err != nil {
-		return "", &Error{Code: CodeInvalidRequest, Err: err}
-	}
-	return found, nil
-}
-
-// checkSite refuses what another site caused, where there is a cookie.
-func (p *Plugin) checkSite(c *gin.Context) error {
-	if p.cfg.refresh.cookie == "" {
-		return nil
-	}
-	if err := p.cfg.refresh.csrf.Check(c.Request); err != nil {
-		return &Error{Code: CodeCrossSite, Err: err}
-	}
-	return nil
-}
-
 // Media types of bodies that are read.
 const (
 	jsonType = "application/json"
@@ -371,33 +325,4 @@ func refreshTokenInBody(c *gin.Context) (string, error) {
 		return form.Get("refresh_token"), nil
 	}
 	return "", refusal(CodeUnsupportedMediaType, "neither JSON nor a form")
-}
-
-// SetRefreshCookie keeps the refresh token of tokens in the cookie of WithRefreshCookie, for as long as it is valid.
-// The handler that has logged a user in calls it. Without WithRefreshCookie it does nothing.
-func (p *Plugin) SetRefreshCookie(c *gin.Context, tokens *TokenSet) {
-	if tokens.RefreshToken == "" {
-		return
-	}
-	// An offline token does not expire; its cookie lasts as long as the browser's session.
-	p.setCookies(c, tokens.RefreshToken, tokens.RefreshExpiresIn)
-}
-
-func (p *Plugin) clearRefreshCookie(c *gin.Context) { p.setCookies(c, "", -1) }
-
-// setCookies sets the cookie once for each route that reads it, so that it is sent nowhere else.
-func (p *Plugin) setCookies(c *gin.Context, value string, maxAge int) {
-	if p.cfg.refresh.cookie == "" {
-		return
-	}
-	paths := p.openPaths()
-	if len(paths) == 0 {
-		paths = []string{"/"} // the handlers are on routes that the library does not know
-	}
-	for _, path := range paths {
-		http.SetCookie(c.Writer, &http.Cookie{
-			Name: p.cfg.refresh.cookie, Value: value, Path: path, MaxAge: maxAge,
-			HttpOnly: true, Secure: true, SameSite: http.SameSiteStrictMode,
-		})
-	}
 }
