@@ -90,7 +90,8 @@ var (
 )
 
 // Error is a refusal. Its answer to the client follows from its code alone; the cause is for logs, and goes to
-// the client only with WithErrorDetails. Neither ever holds a token, a secret or a claim's value.
+// the client only with WithErrorDetails. Neither ever holds a token, a secret or a claim's value. One may be shared by
+// many requests: it must not be changed.
 type Error struct {
 	Code Code
 	Err  error // the cause; may be nil
