@@ -50,6 +50,7 @@ func code(t *testing.T, a *api) string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer func() { _ = resp.Body.Close() }()
 		return readAnswer(t, resp)
 	}
 	page, err := http.NewRequestWithContext(t.Context(), http.MethodGet, at, http.NoBody)
