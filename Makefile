@@ -36,6 +36,7 @@ test: test-root integration ## All tests, those on a real Keycloak included (a f
 
 .PHONY: test-root
 test-root: ## All tests that need nothing but Go (a minute)
+	@$(GO) build ./... # else tests that build programs would all compile the same at once, where nothing is compiled yet
 	$(GO) test -race -shuffle=on -parallel 16 $(TESTFLAGS) ./... # most tests wait for a clock, not for a core
 	for m in $(SATELLITES); do (cd $$m && $(GO) test -race -shuffle=on $(TESTFLAGS) ./...); done
 
