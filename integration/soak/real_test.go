@@ -16,11 +16,9 @@ import (
 	"testing"
 	"time"
 
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
-
 	"github.com/c0mpiler/ginkeycloak"
 	"github.com/c0mpiler/ginkeycloak/integration/keycloak"
+	"github.com/c0mpiler/ginkeycloak/integration/wire"
 )
 
 // soakTime is how long to soak: SOAK_TIME, or ten minutes.
@@ -41,7 +39,7 @@ func soakTime(t *testing.T) time.Duration {
 type realm struct {
 	*keycloak.Server
 
-	wire *toxiproxy.Proxy
+	wire *wire.Proxy
 }
 
 func startRealm(t *testing.T) *realm {
@@ -57,18 +55,17 @@ func startRealm(t *testing.T) *realm {
 			t.Error(err)
 		}
 	})
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	wire := toxiproxy.NewProxy(server, t.Name(), "127.0.0.1:0", strings.TrimPrefix(srv.URL(), "http://"))
-	if err := wire.Start(); err != nil {
+	slowable, err := wire.Start(strings.TrimPrefix(srv.URL(), "http://"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(wire.Stop)
-	return &realm{srv, wire}
+	t.Cleanup(slowable.Close)
+	return &realm{srv, slowable}
 }
 
 // dial connects to the wire instead of Keycloak, which knows itself by the name it is called by.
 func (r *realm) dial(ctx context.Context, network, _ string) (net.Conn, error) {
-	return new(net.Dialer).DialContext(ctx, network, r.wire.Listen)
+	return new(net.Dialer).DialContext(ctx, network, r.wire.Addr())
 }
 
 var direct = &http.Client{Timeout: 30 * time.Second}
@@ -146,12 +143,11 @@ func TestSoak(t *testing.T) {
 		floods += d
 	}
 	slow := func() {
-		const latency = `{"type":"latency","stream":"downstream","attributes":{"latency":1000,"jitter":500}}`
-		if _, err := kc.wire.Toxics.AddToxicJson(strings.NewReader(latency)); err != nil {
+		kc.wire.Spoil(wire.Fault{Answer: wire.Late(time.Second, 500*time.Millisecond)})
+		sleep(ctx, 20*time.Second)
+		if err := kc.wire.Mend(); err != nil {
 			t.Fatal(err)
 		}
-		sleep(ctx, 20*time.Second)
-		kc.wire.Toxics.ResetToxics(ctx)
 	}
 	restart := func() { programs++; w.restart() }
 	events := []func(){slow, flood, restartKeycloak, restart, flood}

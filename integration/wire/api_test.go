@@ -1,7 +1,6 @@
 package wire_test
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/gin-gonic/gin"
 	"github.com/go-json-experiment/json"
-	"github.com/rs/zerolog"
 
 	"github.com/c0mpiler/ginkeycloak"
+	"github.com/c0mpiler/ginkeycloak/integration/wire"
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
 )
 
@@ -32,7 +30,7 @@ type api struct {
 	*gin.Engine
 
 	keycloak *keycloaktest.Server
-	wire     *toxiproxy.Proxy
+	wire     *wire.Proxy
 	ahead    atomic.Int64 // of the API's clock, in nanoseconds
 }
 
@@ -41,7 +39,7 @@ func newAPI(t *testing.T, srv *keycloaktest.Server, opts ...ginkeycloak.Option) 
 	scheme, address, _ := strings.Cut(srv.URL(), "://")
 	a := &api{Engine: gin.New(), keycloak: srv, wire: newWire(t, address)}
 	options := []ginkeycloak.Option{
-		ginkeycloak.WithServerURL(srv.URL()), ginkeycloak.WithInternalURL(scheme + "://" + a.wire.Listen),
+		ginkeycloak.WithServerURL(srv.URL()), ginkeycloak.WithInternalURL(scheme + "://" + a.wire.Addr()),
 		ginkeycloak.WithRealm(srv.Realm()), ginkeycloak.WithClientID("orders-api"), ginkeycloak.WithClientSecret("s3cret"),
 		ginkeycloak.WithIntrospection(ginkeycloak.IntrospectOnDemand()), ginkeycloak.WithTimeouts(connectLimit, readLimit),
 		ginkeycloak.WithLogger(slog.New(slog.DiscardHandler)),
@@ -65,49 +63,14 @@ func newAPI(t *testing.T, srv *keycloaktest.Server, opts ...ginkeycloak.Option) 
 }
 
 // newWire returns a proxy to address that ends with the test.
-func newWire(t *testing.T, address string) *toxiproxy.Proxy {
+func newWire(t *testing.T, address string) *wire.Proxy {
 	t.Helper()
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	wire := toxiproxy.NewProxy(server, t.Name(), "127.0.0.1:0", address)
-	if err := wire.Start(); err != nil {
+	p, err := wire.Start(address)
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(wire.Stop)
-	return wire
-}
-
-// spoil puts toxics on the wire.
-func (a *api) spoil(t *testing.T, toxics ...string) {
-	t.Helper()
-	for _, toxic := range toxics {
-		if _, err := a.wire.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-			t.Fatalf("toxic %s: %v", toxic, err)
-		}
-	}
-}
-
-// heal takes everything off the wire.
-func (a *api) heal(t *testing.T) {
-	t.Helper()
-	a.wire.Toxics.ResetToxics(context.WithoutCancel(t.Context()))
-	a.connect(t)
-}
-
-// cut ends all connections and refuses new ones.
-func (a *api) cut() { a.wire.Stop() }
-
-// connect has the wire take connections.
-func (a *api) connect(t *testing.T) {
-	t.Helper()
-	a.wire.Lock()
-	up := a.wire.Enabled
-	a.wire.Unlock()
-	if up {
-		return
-	}
-	if err := a.wire.Start(); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(p.Close)
+	return p
 }
 
 // answer is what a client sees.

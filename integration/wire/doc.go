@@ -1,2 +1,2 @@
-// Package wire tests the library with a proxy between it and Keycloak that spoils what goes over the wire.
+// Package wire is a TCP proxy between the library and Keycloak that spoils what goes over it, and the tests with it.
 package wire

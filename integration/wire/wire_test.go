@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/c0mpiler/ginkeycloak"
+	"github.com/c0mpiler/ginkeycloak/integration/wire"
 	"github.com/c0mpiler/ginkeycloak/keycloaktest"
 )
 
@@ -15,40 +16,41 @@ const slack = 5 * time.Second
 
 // fault is something wrong with the wire.
 type fault struct {
-	name   string
-	toxics []string
-	down   bool // no connection is taken
-	fresh  bool // connections that were open are cut before, so that a new one, with its handshake, meets the fault
+	wire.Fault
+
+	name  string
+	down  bool // no connection is taken
+	fresh bool // connections that were open are cut before, so that a new one, with its handshake, meets the fault
 
 	harmless bool // answers come all the same
 	large    bool // harmless to an answer without a body
 }
 
 func faults() []fault {
-	const (
-		down = `{"stream":"downstream","type":`
-		up   = `{"stream":"upstream","type":`
-	)
+	const never, moment = 10 * time.Second, 100 * time.Millisecond
+	request := func(e wire.Effect) wire.Fault { return wire.Fault{Request: e} }
+	answer := func(e wire.Effect) wire.Fault { return wire.Fault{Answer: e} }
+	both := func(e wire.Effect) wire.Fault { return wire.Fault{Request: e, Answer: e} }
 	return []fault{
 		{name: "connection refused", down: true},
-		{name: "latency within the limit", toxics: []string{down + `"latency","attributes":{"latency":100,"jitter":20}}`}, harmless: true},
-		{name: "latency beyond the limit", toxics: []string{down + `"latency","attributes":{"latency":10000}}`}},
-		{name: "request late beyond the limit", toxics: []string{up + `"latency","attributes":{"latency":10000}}`}},
-		{name: "nothing comes", toxics: []string{down + `"timeout","attributes":{"timeout":0}}`}},
-		{name: "nothing comes, then the connection is closed", toxics: []string{down + `"timeout","attributes":{"timeout":100}}`}},
-		{name: "nothing goes out", toxics: []string{up + `"timeout","attributes":{"timeout":0}}`}},
-		{name: "half a request", toxics: []string{up + `"limit_data","attributes":{"bytes":40}}`}},
-		{name: "half a header", toxics: []string{down + `"limit_data","attributes":{"bytes":20}}`}},
-		{name: "half an answer", toxics: []string{down + `"limit_data","attributes":{"bytes":600}}`}, large: true},
-		{name: "reset", toxics: []string{down + `"reset_peer","attributes":{"timeout":0}}`}},
-		{name: "reset, new connection", toxics: []string{down + `"reset_peer","attributes":{"timeout":0}}`}, fresh: true},
-		{name: "reset of the request, new connection", toxics: []string{up + `"reset_peer","attributes":{"timeout":0}}`}, fresh: true},
-		{name: "half an answer, new connection", toxics: []string{down + `"limit_data","attributes":{"bytes":100}}`}, fresh: true},
-		{name: "nothing comes, new connection", toxics: []string{down + `"timeout","attributes":{"timeout":0}}`}, fresh: true},
-		{name: "100 KB/s", toxics: []string{down + `"bandwidth","attributes":{"rate":100}}`, up + `"bandwidth","attributes":{"rate":100}}`}, harmless: true},
-		{name: "in pieces", toxics: []string{down + `"slicer","attributes":{"average_size":64,"size_variation":32,"delay":100}}`}, harmless: true},
-		{name: "600 bytes a second", toxics: []string{down + `"slicer","attributes":{"average_size":60,"size_variation":1,"delay":100000}}`}, large: true},
-		{name: "slow close", toxics: []string{down + `"slow_close","attributes":{"delay":500}}`, up + `"slow_close","attributes":{"delay":500}}`}, harmless: true},
+		{name: "latency within the limit", Fault: answer(wire.Late(moment, moment/5)), harmless: true},
+		{name: "latency beyond the limit", Fault: answer(wire.Late(never, 0))},
+		{name: "request late beyond the limit", Fault: request(wire.Late(never, 0))},
+		{name: "nothing comes", Fault: answer(wire.Silent())},
+		{name: "nothing comes, then the connection is closed", Fault: answer(wire.Dying(moment))},
+		{name: "nothing goes out", Fault: request(wire.Silent())},
+		{name: "half a request", Fault: request(wire.Short(40))},
+		{name: "half a header", Fault: answer(wire.Short(20))},
+		{name: "half an answer", Fault: answer(wire.Short(600)), large: true},
+		{name: "reset", Fault: answer(wire.Reset())},
+		{name: "reset, new connection", Fault: answer(wire.Reset()), fresh: true},
+		{name: "reset of the request, new connection", Fault: request(wire.Reset()), fresh: true},
+		{name: "half an answer, new connection", Fault: answer(wire.Short(100)), fresh: true},
+		{name: "nothing comes, new connection", Fault: answer(wire.Silent()), fresh: true},
+		{name: "100 KB/s", Fault: both(wire.Pieces(1000, 10*time.Millisecond)), harmless: true},
+		{name: "in pieces", Fault: answer(wire.Pieces(64, moment/1000)), harmless: true},
+		{name: "300 bytes a second", Fault: answer(wire.Pieces(30, moment)), large: true},
+		{name: "slow close", Fault: wire.Fault{SlowClose: 500 * time.Millisecond}, harmless: true},
 	}
 }
 
@@ -164,20 +166,22 @@ func visitPlace(t *testing.T, srv *keycloaktest.Server, f fault, p place) {
 	v := &visit{first: srv.Token(hour), second: srv.Token(hour), refresh: srv.RefreshToken()}
 	v.api = newAPI(t, srv, p.opts...)
 	p.before(t, v)
-	if f.fresh || f.down {
-		v.cut()
+	switch {
+	case f.down:
+		v.wire.Cut()
+	case f.fresh:
+		v.wire.Drop()
 	}
-	if !f.down {
-		v.connect(t)
-	}
-	v.spoil(t, f.toxics...)
+	v.wire.Spoil(f.Fault)
 
 	status, code := p.served, ginkeycloak.Code("")
 	if harmless := f.harmless || f.large && p.small; p.code != "" && !harmless {
 		status, code = http.StatusServiceUnavailable, p.code
 	}
 	check(t, "with the fault", p.ask(t, v), status, code)
-	v.heal(t)
+	if err := v.wire.Mend(); err != nil {
+		t.Fatal(err)
+	}
 	check(t, "mended", p.ask(t, v), p.served, "")
 }
 
