@@ -203,22 +203,22 @@ func asError(err error) *Error {
 // headers, writes the body, and keeps every handler behind from running.
 func (p *Plugin) refuse(c *gin.Context, err error) {
 	e := asError(err)
-	r := e.response()
-	header := c.Writer.Header()
-	header.Set("Cache-Control", "no-store")
-	if r.challenge != noChallenge {
-		header.Set("Www-Authenticate", p.challenge(e, r))
+	a := p.answer(e)
+	header, values := c.Writer.Header(), [...]string{"no-store", a.field} // one allocation; none has room for more
+	header["Cache-Control"] = values[0:1:1]
+	if a.challenge != noChallenge {
+		header["Www-Authenticate"] = values[1:2:2]
 	}
-	if r.status == http.StatusServiceUnavailable {
+	if a.status == http.StatusServiceUnavailable {
 		header.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
 	c.Abort()
-	c.Status(r.status)
+	c.Status(a.status)
 	p.logRefusal(c, e)
 	p.cfg.traces.refused(c.Request.Context(), Refused{Code: e.Code, Route: c.FullPath()})
 
 	if p.cfg.errorHandler == nil {
-		p.writeBody(c, e, r)
+		p.writeBody(c, e, a)
 		return
 	}
 	p.cfg.errorHandler(c, e)
@@ -251,20 +251,37 @@ func cut(s string) string {
 	return strings.Trim(strconv.QuoteToASCII(s[:min(len(s), most)]), `"`)
 }
 
-func (p *Plugin) challenge(e *Error, r response) string {
-	if c, ok := p.challenges[e.Code]; ok && e.scope == "" {
-		return c
-	}
-	return challenge(p.cfg.realm, e.scope, r)
+// answer is a response as it goes out.
+type answer struct {
+	response
+
+	field string // WWW-Authenticate
+	body  []byte // without details
 }
 
-// challenges are the challenges of all codes, for refusals that name no scopes.
-func challenges(realm string) map[Code]string {
-	all := make(map[Code]string, len(responses))
+// answers are the answers of all codes, made once: a flood of bad tokens is answered with what is there already.
+func answers(realm string) map[Code]answer {
+	all := make(map[Code]answer, len(responses))
 	for code, r := range responses {
-		all[code] = challenge(realm, "", r)
+		all[code] = newAnswer(realm, code, r)
 	}
 	return all
+}
+
+func newAnswer(realm string, code Code, r response) answer {
+	return answer{r, challenge(realm, "", r), encodeBody(code, r.message, nil)}
+}
+
+// answer is what a client is answered to this refusal.
+func (p *Plugin) answer(e *Error) answer {
+	a, ok := p.answers[e.Code]
+	if !ok { // a code of the user's own
+		a = newAnswer(p.cfg.realm, e.Code, e.response())
+	}
+	if e.scope != "" {
+		a.field = challenge(p.cfg.realm, e.scope, a.response)
+	}
+	return a
 }
 
 func challenge(realm, scope string, r response) string {
@@ -293,15 +310,6 @@ type errorDetails struct {
 	Mend        string `json:"mend,omitzero"`
 }
 
-// bodies are the bodies without details, by code: a flood of bad tokens is answered with what is there already.
-var bodies = func() map[Code][]byte {
-	all := make(map[Code][]byte, len(responses))
-	for code, r := range responses {
-		all[code] = encodeBody(code, r.message, nil)
-	}
-	return all
-}()
-
 func encodeBody(code Code, message string, details *errorDetails) []byte {
 	var body errorBody
 	body.Error.Code, body.Error.Message, body.Error.Details = code, message, details
@@ -312,14 +320,10 @@ func encodeBody(code Code, message string, details *errorDetails) []byte {
 	return encoded
 }
 
-func (p *Plugin) writeBody(c *gin.Context, e *Error, r response) {
-	body, ok := bodies[e.Code]
-	switch {
-	case p.cfg.errorDetails && e.Err != nil:
-		body = encodeBody(e.Code, r.message, p.details(c.Request, e))
-	case !ok: // a code of the user's own
-		body = encodeBody(e.Code, r.message, nil)
+func (p *Plugin) writeBody(c *gin.Context, e *Error, a answer) {
+	if p.cfg.errorDetails && e.Err != nil {
+		a.body = encodeBody(e.Code, a.message, p.details(c.Request, e))
 	}
 	c.Writer.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_, _ = c.Writer.Write(body) // a client that has gone needs no answer
+	_, _ = c.Writer.Write(a.body) // a client that has gone needs no answer
 }

@@ -52,8 +52,8 @@ type Plugin struct {
 	guards guards
 	closed atomic.Bool
 
-	anonymous  *User           // stands in a request's context for no user
-	challenges map[Code]string // of refusals that name no scopes
+	anonymous *User           // stands in a request's context for no user
+	answers   map[Code]answer // to refusals
 }
 
 // New returns a Plugin for the realm that the options describe. It does no I/O: keys are fetched when they are
@@ -65,7 +65,7 @@ func New(opts ...Option) (*Plugin, error) {
 	}
 	p := &Plugin{cfg: cfg, realms: make(map[string]*realm, len(cfg.issuers)), open: newOpenRoutes(cfg.public)}
 	p.anonymous = &User{validatedBy: p}
-	p.challenges = challenges(cfg.realm)
+	p.answers = answers(cfg.realm)
 	p.home = newRealm(cfg, p)
 	for _, issuer := range cfg.issuers {
 		p.realms[issuer] = p.home
