@@ -79,7 +79,10 @@ func (t *JWS) Verify(key crypto.PublicKey) error {
 	if !alg.fits(key) {
 		return fmt.Errorf("%w: %s does not go with a %T", ErrAlgorithm, t.Header.Algorithm, key)
 	}
-	if err := alg.method.Verify(t.signed, t.signature, key); err != nil {
+	scratch := borrow()
+	defer scratch.giveBack()
+	*scratch, _ = encoding.AppendDecode(*scratch, []byte(t.signature)) // Parse saw that it can be decoded
+	if err := alg.method.Verify(t.signed, *scratch, key); err != nil {
 		return ErrSignature // the library's error says no more than that
 	}
 	return nil

@@ -83,10 +83,11 @@ func (c *Claims) decode() error {
 func (c *Claims) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	r := reader{Decoder: dec, source: c.Source, escapes: strings.IndexByte(c.Source, '\\') >= 0}
 	return r.object(func(name string) error {
-		if err := c.read(r, name); !errors.Is(err, errType) {
-			return err
+		err := c.read(r, name)
+		if err != nil && errors.Is(err, errType) {
+			return &memberError{name}
 		}
-		return &memberError{name}
+		return err
 	})
 }
 
@@ -302,8 +303,8 @@ func (r reader) array(to *[]string) (ok bool, err error) {
 	}
 	var list []string
 	ok = true
-	for r.PeekKind() != ']' {
-		if r.PeekKind() != '"' {
+	for kind := r.PeekKind(); kind != ']'; kind = r.PeekKind() {
+		if kind != '"' {
 			ok = false
 			if err := r.SkipValue(); err != nil {
 				return false, err
