@@ -31,11 +31,7 @@ func (p *Plugin) refreshTokenInCookie(c *gin.Context) (string, error) {
 	if err := p.checkSite(c); err != nil {
 		return "", err
 	}
-	var values []string
-	for _, cookie := range c.Request.CookiesNamed(p.cfg.refresh.cookie) {
-		values = append(values, cookie.Value)
-	}
-	found, err := only(values)
+	found, err := TokenFromCookie(p.cfg.refresh.cookie)(c.Request)
 	if err != nil {
 		return "", &Error{Code: CodeInvalidRequest, Err: err}
 	}
