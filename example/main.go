@@ -133,12 +133,13 @@ func newRouter(kc *ginkeycloak.Plugin, clientID string, registry prometheus.Gath
 	router := gin.New()
 	router.Use(gin.Recovery(), kc.Middleware())
 
+	router.GET("/", func(c *gin.Context) { c.Redirect(http.StatusSeeOther, "/swagger/") }) // for whoever just opens the address
+
 	//	@Summary	Open to everybody
 	//	@Tags		orders
 	//	@Produce	json
 	//	@Success	200	{object}	object{message=string}
 	//	@Router		/public [get]
-	router.GET("/", func(c *gin.Context) { c.Redirect(http.StatusSeeOther, "/swagger/") }) // for whoever just opens the address
 	router.GET("/public", func(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"message": "open to everybody"}) })
 
 	//	@Summary	Who is logged in
