@@ -120,7 +120,7 @@ fuzz: ## Every fuzz target for FUZZTIME, one after the other (2 hours and 20 min
 		target=$${func#func }; dir=$$(dirname $$file); echo "$$target in $$dir"; \
 		(cd $$dir && $(GO) test -tags nomsgpack -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $(FUZZFLAGS) .) </dev/null || failed+=" $$target"; \
 	done < <(grep -ro --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort); \
-	if [[ -n $$failed ]]; then echo "failed:$$failed; commit the inputs that are now in testdata/fuzz with the mend; where there is none, nothing was found (go.dev/issue/75804)" >&2; exit 1; fi
+	if [[ -n $$failed ]]; then echo "failed:$$failed; commit the inputs that are now in testdata/fuzz with the mend; context deadline exceeded, and no input, is no finding (go.dev/issue/75804)" >&2; exit 1; fi
 
 .PHONY: fuzz-brief
 fuzz-brief: ## Every fuzz target for 3000 inputs (a minute)
