@@ -238,7 +238,7 @@ func (p *Plugin) logRefusal(c *gin.Context, e *Error) {
 		slog.String("client", c.Request.RemoteAddr), slog.Any("error", e.Err),
 	}
 	if raw, err := p.cfg.extract(c.Request); err == nil {
-		if t, claims, err := readToken(raw); err == nil {
+		if t, claims, err := readToken(raw, nil); err == nil {
 			attrs = append(attrs, slog.String("kid", cut(t.Header.KeyID)), slog.String("iss", cut(claims.Issuer)))
 		}
 	}

@@ -171,10 +171,18 @@ type examination struct {
 // read reads the token strictly, and then for hints also what the strict reader does not take.
 func (x *examination) read() {
 	x.peek = peekInto(x.raw)
-	if x.jws, x.err = token.Parse(x.raw); x.err != nil {
+	jws, err := token.Parse(x.raw)
+	if err != nil {
+		x.err = err
 		return
 	}
-	x.claims, x.err = x.jws.Claims()
+	x.jws = &jws
+	claims, err := jws.Claims()
+	if err != nil {
+		x.err = err
+		return
+	}
+	x.claims = &claims
 }
 
 // tryKey checks the signature on its own, also where something else is wrong: a token of another name of this realm,

@@ -124,7 +124,7 @@ func (p *Plugin) confirm(c *gin.Context) error {
 type introspector struct {
 	client   *keycloak.Client
 	policy   *policy
-	newUser  func(*token.Claims) *User
+	plugin   *Plugin
 	logger   *slog.Logger
 	traces   tracers
 	ttl      time.Duration
@@ -134,11 +134,11 @@ type introspector struct {
 	hinted   atomic.Bool // the hint about the audience was logged
 }
 
-func newIntrospector(cfg *config, client *keycloak.Client, p *policy, newUser func(*token.Claims) *User) *introspector {
+func newIntrospector(cfg *config, client *keycloak.Client, p *policy, plugin *Plugin) *introspector {
 	return &introspector{
 		client:   client,
 		policy:   p,
-		newUser:  newUser,
+		plugin:   plugin,
 		logger:   cfg.logger,
 		traces:   cfg.traces,
 		ttl:      cfg.introspection.ttl,
@@ -239,10 +239,10 @@ func (i *introspector) judge(body []byte) (*User, error) {
 	if claims.Type == "" {
 		claims.Type = claims.TokenType
 	}
-	if err := i.policy.judgeAnswer(claims); err != nil {
+	if err := i.policy.judgeAnswer(&claims); err != nil {
 		return nil, err
 	}
-	return i.newUser(claims), nil
+	return newUser(&claims, i.policy.clientID, i.plugin), nil
 }
 
 // hint logs, once, the likely reason why every token is found inactive.
@@ -250,8 +250,8 @@ func (i *introspector) hint(raw string, refused *Error) {
 	if refused.Code != CodeTokenInactive || i.hinted.Load() {
 		return
 	}
-	_, claims, err := readToken(raw)
-	if err != nil || slices.Contains(claims.Audience, i.policy.clientID) || i.policy.judgeTime(claims, i.policy.now()) != nil {
+	_, claims, err := readToken(raw, nil)
+	if err != nil || slices.Contains(claims.Audience, i.policy.clientID) || i.policy.judgeTime(&claims, i.policy.now()) != nil {
 		return
 	}
 	if !i.hinted.Swap(true) {
@@ -277,17 +277,17 @@ func (p *Plugin) validateByIntrospection(ctx context.Context, raw string) (*User
 		return nil, refusal(CodeMalformedToken, "the token is too long, or has characters that no token has")
 	}
 	if looksLikeJWT(raw) {
-		_, claims, err := readToken(raw)
+		_, claims, err := readToken(raw, nil)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := p.realmOf(claims); err != nil {
+		if _, err := p.realmOf(&claims); err != nil {
 			return nil, err
 		}
-		if err := p.home.policy.judgeKind(claims); err != nil {
+		if err := p.home.policy.judgeKind(&claims); err != nil {
 			return nil, err
 		}
-		if err := p.home.policy.judgeTime(claims, p.home.policy.now()); err != nil {
+		if err := p.home.policy.judgeTime(&claims, p.home.policy.now()); err != nil {
 			return nil, err
 		}
 	}

@@ -203,14 +203,14 @@ func (p *Plugin) judge(ctx context.Context, accessToken string) (user *User, cac
 	if user, ok := p.home.recognise(accessToken); ok {
 		return user, true, nil
 	}
-	t, claims, err := readTokenKnowing(&p.home.headers, accessToken)
+	t, claims, err := readToken(accessToken, &p.home.headers)
 	if err != nil {
 		return nil, false, err
 	}
-	home, err := p.realmOf(claims)
+	home, err := p.realmOf(&claims)
 	if err != nil {
 		return nil, false, err
 	}
-	user, err = home.validate(ctx, t, claims, accessToken)
+	user, err = home.validate(ctx, t, &claims, accessToken)
 	return user, false, err
 }

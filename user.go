@@ -82,7 +82,7 @@ func UserFromClaims(clientID string, claims map[string]any) (*User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ginkeycloak: %w", err)
 	}
-	return newUser(c, clientID, nil), nil
+	return newUser(&c, clientID, nil), nil
 }
 
 // HasRole reports whether the user has the role in the realm or in the API's own client (WithClientID). A role

@@ -22,7 +22,7 @@ type realm struct {
 	verified     *verifiedTokens // nil if none are remembered
 	introspector *introspector   // nil without WithIntrospection
 	refresher    *refresher
-	newUser      func(*token.Claims) *User
+	plugin       *Plugin
 }
 
 // metadataAge says how many times longer than keys the discovery document is kept: it changes when Keycloak
@@ -58,10 +58,9 @@ func newRealm(cfg *config, p *Plugin) *realm {
 		Changed:    cfg.traces.changed(),
 		Now:        cfg.now,
 	})
-	r := &realm{client: client, keys: set, refresher: newRefresher(cfg, client), policy: newPolicy(cfg), verified: newVerifiedTokens(cfg)}
-	r.newUser = func(c *token.Claims) *User { return newUser(c, cfg.clientID, p) }
+	r := &realm{client: client, keys: set, refresher: newRefresher(cfg, client), policy: newPolicy(cfg), verified: newVerifiedTokens(cfg), plugin: p}
 	if cfg.introspection.mode != introspectNone {
-		r.introspector = newIntrospector(cfg, client, r.policy, r.newUser)
+		r.introspector = newIntrospector(cfg, client, r.policy, p)
 	}
 	return r
 }
@@ -71,18 +70,15 @@ func (r *realm) close() {
 	r.client.Close()
 }
 
-// readToken decodes a token. Nothing in it is to be believed yet.
-func readToken(raw string) (*token.JWS, *token.Claims, error) { return readTokenKnowing(nil, raw) }
-
-// readTokenKnowing is readToken, but spares itself to decode a header that is known.
-func readTokenKnowing(known *token.Headers, raw string) (*token.JWS, *token.Claims, error) {
+// readToken decodes a token, but not a header that is known, if any are. Nothing in it is to be believed yet.
+func readToken(raw string, known *token.Headers) (token.JWS, token.Claims, error) {
 	t, err := known.Parse(raw)
 	if err != nil {
-		return nil, nil, tokenError(err)
+		return token.JWS{}, token.Claims{}, tokenError(err)
 	}
 	claims, err := t.Claims()
 	if err != nil {
-		return nil, nil, tokenError(err)
+		return token.JWS{}, token.Claims{}, tokenError(err)
 	}
 	return t, claims, nil
 }
@@ -102,7 +98,7 @@ func (p *Plugin) realmOf(claims *token.Claims) (*realm, error) {
 
 // validate judges a token by everything it says before it spends a signature check, or a fetch of keys, on it.
 // Until the signature has proved right, what the token says is only ever used against it.
-func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims, raw string) (*User, error) {
+func (r *realm) validate(ctx context.Context, t token.JWS, claims *token.Claims, raw string) (*User, error) {
 	if err := r.policy.judgeHeader(t.Header); err != nil {
 		return nil, err
 	}
@@ -130,7 +126,7 @@ func (r *realm) validate(ctx context.Context, t *token.JWS, claims *token.Claims
 	if incomplete {
 		return r.introspector.user(ctx, raw)
 	}
-	user := r.newUser(claims)
+	user := newUser(claims, r.policy.clientID, r.plugin)
 	r.verified.remember(raw, user, key.Generation, r.policy.end(user.ExpiresAt), now)
 	return user, nil
 }

@@ -83,21 +83,21 @@ func newReader(tb testing.TB) *reader {
 }
 
 // ours is the token as this library takes it, or why not.
-func (r *reader) ours(ctx context.Context, raw string) (*token.JWS, *token.Claims, error) {
+func (r *reader) ours(ctx context.Context, raw string) (token.JWS, token.Claims, error) {
 	t, err := token.Parse(raw)
 	if err != nil {
-		return nil, nil, err
+		return token.JWS{}, token.Claims{}, err
 	}
 	if r.public[t.Header.KeyID] == nil {
-		return nil, nil, errors.New("an unknown key, which need not be looked for")
+		return token.JWS{}, token.Claims{}, errors.New("an unknown key, which need not be looked for")
 	}
 	claims, err := t.Claims()
 	if err != nil {
-		return nil, nil, err
+		return token.JWS{}, token.Claims{}, err
 	}
 	key, err := r.set.Key(ctx, t.Header.KeyID, t.Header.Algorithm)
 	if err != nil {
-		return nil, nil, err
+		return token.JWS{}, token.Claims{}, err
 	}
 	err = t.Verify(key.Public)
 	return t, claims, err

@@ -71,7 +71,7 @@ func isCurve(curve elliptic.Curve) func(crypto.PublicKey) bool {
 
 // Verify checks the signature with key. The caller has chosen the key by the header's kid and alg, and has
 // made sure that the algorithm is one that the realm uses.
-func (t *JWS) Verify(key crypto.PublicKey) error {
+func (t JWS) Verify(key crypto.PublicKey) error {
 	alg, ok := algorithms[t.Header.Algorithm]
 	if !ok {
 		return fmt.Errorf("%w: not an asymmetric signature", ErrAlgorithm)
@@ -81,7 +81,7 @@ func (t *JWS) Verify(key crypto.PublicKey) error {
 	}
 	scratch := borrow()
 	defer scratch.giveBack()
-	*scratch, _ = encoding.AppendDecode(*scratch, []byte(t.signature)) // Parse saw that it can be decoded
+	*scratch = append(*scratch, t.signature...)
 	if err := alg.method.Verify(t.signed, *scratch, key); err != nil {
 		return ErrSignature // the library's error says no more than that
 	}

@@ -316,7 +316,7 @@ func readClaims(object map[string]any) (c claims, ok bool) {
 }
 
 // simplify turns what Claims says into the same types.
-func simplify(c *token.Claims, source string) claims {
+func simplify(c token.Claims, source string) claims {
 	s := claims{
 		text: map[string]string{
 			"iss": c.Issuer, "sub": c.Subject, "jti": c.ID, "typ": c.Type, "azp": c.AuthorizedParty, "sid": c.SessionID, "scope": c.Scope,

@@ -32,7 +32,7 @@ func (h *Headers) lookUp(segment string) (*Header, bool) {
 
 // Learn remembers the header of a token whose signature was right. What strangers write is never remembered, so they
 // cannot push anything out.
-func (h *Headers) Learn(t *JWS) {
+func (h *Headers) Learn(t JWS) {
 	if _, ok := h.lookUp(t.header); ok {
 		return
 	}

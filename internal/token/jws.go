@@ -38,8 +38,7 @@ type JWS struct {
 
 	signed    string // header and payload as they were signed
 	header    string // the header's segment
-	signature string // the signature's segment, which can be decoded
-	claims    Claims
+	signature string // decoded
 }
 
 // Header is what a JOSE header may say here (RFC 7515 §4.1). Members that would name a key of the sender's
@@ -58,39 +57,45 @@ var encoding = base64.RawURLEncoding.Strict()
 
 // Parse splits and decodes a token in the order in which bytes get dearer: size, characters, header. The
 // signature is not verified, and the payload is not looked into.
-func Parse(raw string) (*JWS, error) { return (*Headers)(nil).Parse(raw) }
+func Parse(raw string) (JWS, error) { return (*Headers)(nil).Parse(raw) }
 
 // Parse is like the function Parse, but does not decode a header again that it knows.
-func (h *Headers) Parse(raw string) (*JWS, error) {
+func (h *Headers) Parse(raw string) (JWS, error) {
 	if len(raw) > MaxSize {
-		return nil, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxSize)
+		return JWS{}, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, MaxSize)
 	}
 	header, payload, signature, ok := segments(raw)
 	if !ok {
-		return nil, fmt.Errorf("%w: not three segments of base64url characters", ErrMalformed)
+		return JWS{}, fmt.Errorf("%w: not three segments of base64url characters", ErrMalformed)
 	}
-	t := &JWS{signed: raw[:len(header)+1+len(payload)], header: header, signature: signature}
-
-	var err error
-	if known, ok := h.lookUp(header); ok {
-		t.Header = known
-	} else if t.Header, err = decodeHeader(header); err != nil {
-		return nil, err
+	known, ok := h.lookUp(header)
+	if !ok {
+		var err error
+		if known, err = decodeHeader(header); err != nil {
+			return JWS{}, err
+		}
 	}
 	scratch := borrow()
 	defer scratch.giveBack()
+	var err error
 	if *scratch, err = encoding.AppendDecode(*scratch, []byte(payload)); err != nil {
-		return nil, fmt.Errorf("%w: payload is not base64url", ErrMalformed)
+		return JWS{}, fmt.Errorf("%w: payload is not base64url", ErrMalformed)
 	}
-	t.Payload = string(*scratch)
+	end := len(*scratch)
 	if *scratch, err = encoding.AppendDecode(*scratch, []byte(signature)); err != nil {
-		return nil, fmt.Errorf("%w: signature is not base64url", ErrMalformed)
+		return JWS{}, fmt.Errorf("%w: signature is not base64url", ErrMalformed)
 	}
-	return t, nil
+	decoded := string(*scratch)
+	return JWS{
+		Header:    known,
+		Payload:   decoded[:end],
+		signed:    raw[:len(header)+1+len(payload)],
+		header:    header,
+		signature: decoded[end:],
+	}, nil
 }
 
-// scratch is a buffer that the next token is decoded in too. Nothing may go on pointing into it. A signature is decoded
-// to see that it can be, and again to be verified: that costs less than to keep it for a token that is refused before.
+// scratch is a buffer that the next token is decoded in too. Nothing may go on pointing into it.
 type scratch []byte
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -152,29 +157,37 @@ func PlausibleKeyID(kid string) bool {
 // maxDepth is how deep the JSON of a token may be nested. Keycloak's own goes to four.
 const maxDepth = 32
 
-var errNotObject = errors.New("not a JSON object")
+var (
+	errNotObject = errors.New("not a JSON object")
+	errNotStrict = errors.New("not one JSON object of unique names in valid UTF-8")
+)
 
-// decodeObject reads exactly one JSON object into v, with the strictness of encoding/json/v2: names compared
-// exactly, no duplicate names, valid UTF-8 only, nothing behind the object. The errors it returns hold no
-// text of the input.
-func decodeObject(b []byte, v any) error {
+// plausibleObject refuses what is no JSON object by its first character, or nested too deep.
+func plausibleObject(b []byte) error {
 	if len(b) == 0 || b[0] != '{' {
 		return errNotObject // the decoder would take null for an empty object
 	}
 	if tooDeep(b) {
 		return fmt.Errorf("nested deeper than %d", maxDepth)
 	}
+	return nil
+}
+
+// decodeObject reads exactly one JSON object into v, with the strictness of encoding/json/v2: names compared
+// exactly, no duplicate names, valid UTF-8 only, nothing behind the object. The errors it returns hold no
+// text of the input.
+func decodeObject(b []byte, v any) error {
+	if err := plausibleObject(b); err != nil {
+		return err
+	}
 	err := json.Unmarshal(b, v)
 	if err == nil {
 		return nil
 	}
-	if member, ok := errors.AsType[*memberError](err); ok {
-		return member
-	}
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		return &memberError{name: semantic.JSONPointer.LastToken()}
 	}
-	return errors.New("not one JSON object of unique names in valid UTF-8")
+	return errNotStrict
 }
 
 // memberError says that a member has a value of the wrong type. Only members that are known are judged, so its
