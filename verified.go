@@ -41,9 +41,7 @@ func (p *Plugin) Forget(accessToken string) {
 type verifiedTokens struct {
 	tokens *cache.Tokens[verified]
 	ttl    time.Duration
-
-	remembered atomic.Uint64 // tokens so far
-	sweepAfter uint64        // so many of them, those that died are dropped
+	swept  atomic.Int64 // when those that had died were dropped, in Unix time
 }
 
 // verified is what is known of a token: its user, the generation of the keys that it was verified with, and when it
@@ -54,18 +52,17 @@ type verified struct {
 	until      time.Time
 }
 
-// sweepShare is the part of a full table that is remembered anew before the dead are dropped: looking through all
-// of it then costs each token that is added a little, and one that is recognised nothing.
-const sweepShare = 8
+// sweepInterval is how long tokens that died are kept, in seconds, while others are remembered. Looking through all of
+// them costs a token that is recognised nothing, and one that is remembered next to nothing.
+const sweepInterval = 60
 
 func newVerifiedTokens(cfg *config) *verifiedTokens {
 	if cfg.tokenCacheSize == 0 {
 		return nil
 	}
 	return &verifiedTokens{
-		tokens:     cache.NewTokens[verified](cfg.tokenCacheSize, tokenCacheBytes),
-		ttl:        cfg.tokenCacheTTL,
-		sweepAfter: uint64(max(cfg.tokenCacheSize/sweepShare, 1)),
+		tokens: cache.NewTokens[verified](cfg.tokenCacheSize, tokenCacheBytes),
+		ttl:    cfg.tokenCacheTTL,
 	}
 }
 
@@ -96,7 +93,7 @@ func (v *verifiedTokens) remember(raw string, u *User, generation uint64, end, n
 		until = end
 	}
 	v.tokens.Set(raw, verified{u, generation, until})
-	if v.remembered.Add(1)%v.sweepAfter == 0 {
+	if last := v.swept.Load(); now.Unix()-last >= sweepInterval && v.swept.CompareAndSwap(last, now.Unix()) {
 		v.tokens.Sweep(func(v verified) bool { return v.generation < generation || !now.Before(v.until) })
 	}
 }
