@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ const (
 	caseCalm     = "nothing"
 	caseFlood    = "a flood of bad tokens"
 	caseHarmless = "the same flood at a public route"
+	caseQuarter  = "a quarter of the flood"
+	caseMild     = "a quarter of the flood at a public route"
 )
 
 // The flood, and the valid traffic beside it. They go at a steady pace that leaves the machine air: generators that go
@@ -145,10 +148,9 @@ func (b *bench) scenarios() []scenario {
 	valid := load{path: protected, tokens: b.tokens.users, connections: validConnections, threads: 1, pause: max(validPause, b.pause)}
 	bad := load{path: protected, tokens: b.tokens.bad, refused: true, connections: floodConnections, threads: 1, pause: max(floodPause, b.pause)}
 	unknown := load{path: protected, tokens: b.tokens.unknown, refused: true, connections: unknownConnections, threads: 1, pause: unknownPause}
-	flood, harmless := []load{bad, unknown}, []load{bad, unknown}
-	for i := range harmless {
-		harmless[i].path, harmless[i].refused = public, false
-	}
+	fewer := bad
+	fewer.pause *= 4
+	flood, quarter := []load{bad, unknown}, []load{fewer, unknown}
 
 	return []scenario{
 		{name: caseGin, server: setup{kind: plain}, warmUp: b.tokens.one, load: one},
@@ -159,8 +161,19 @@ func (b *bench) scenarios() []scenario {
 		{name: caseAway, server: stale, warmUp: b.tokens.one, load: one, away: true},
 		{name: caseCalm, server: ours, warmUp: b.tokens.users, load: valid},
 		{name: caseFlood, server: ours, warmUp: b.tokens.users, load: valid, beside: flood},
-		{name: caseHarmless, server: ours, warmUp: b.tokens.users, load: valid, beside: harmless},
+		{name: caseHarmless, server: ours, warmUp: b.tokens.users, load: valid, beside: harmless(flood)},
+		{name: caseQuarter, server: ours, warmUp: b.tokens.users, load: valid, beside: quarter},
+		{name: caseMild, server: ours, warmUp: b.tokens.users, load: valid, beside: harmless(quarter)},
 	}
+}
+
+// harmless is a flood that goes to a public route.
+func harmless(flood []load) []load {
+	flood = slices.Clone(flood)
+	for i := range flood {
+		flood[i].path, flood[i].refused = public, false
+	}
+	return flood
 }
 
 // run measures a scenario once, on a server that has seen nothing yet.

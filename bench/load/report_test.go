@@ -76,7 +76,7 @@ func TestBounds(t *testing.T) {
 // All cases, ratios and bounds are in the section, whose tables have as many cells in each row.
 func TestMarkdown(t *testing.T) {
 	m := &measurements{machine: "a machine", of: map[string][]measurement{}}
-	cases := []string{caseGin, caseOne, caseAway, caseBare, caseNew, caseForgets, caseCalm, caseFlood, caseHarmless}
+	cases := []string{caseGin, caseOne, caseAway, caseBare, caseNew, caseForgets, caseCalm, caseFlood, caseHarmless, caseQuarter, caseMild}
 	for i, name := range cases {
 		m.of[name] = []measurement{at(1000*(i+1), time.Duration(i+1)*time.Millisecond)}
 	}

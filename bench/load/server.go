@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 	"time"
@@ -89,6 +90,9 @@ func parseSetup(args []string) (setup, error) {
 	return s, err
 }
 
+// heldMiB is what each server holds in memory besides, in MiB, as a small API does.
+const heldMiB = 64
+
 // serve is the server's process. It says where it listens, and ends with its input.
 func serve(args []string, in io.Reader, out io.Writer) (err error) {
 	s, err := parseSetup(args)
@@ -100,6 +104,8 @@ func serve(args []string, in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	defer closeEngine()
+	held := make([]byte, heldMiB<<20)
+	defer runtime.KeepAlive(held)
 	stopProfile, err := startProfile(s.profile)
 	if err != nil {
 		return err
