@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 )
 
 // The bounds.
@@ -114,8 +116,8 @@ const explanation = `Written by ` + "`make load`" + `: %d rounds, interleaved, o
 Server, generator and Keycloak are processes of their own on this one machine. Every measurement begins with a new server,
 set up as a program would do it: ` + "`net/http`, `gin.New()` in release mode, `kc.Middleware()`" + `, a handler that
 writes a short JSON. It holds %d MiB besides, as a small API does: with next to nothing held, the garbage collector would run
-ten times a second in a flood, and be in the way of more than one request in a hundred. After one good request it is warmed up for %v. The generator is wrk with %d connections that send as fast as
-they are answered, because it takes little of the machine for itself. All servers get the same requests, with a
+ten times a second in a flood, and be in the way of more than one request in a hundred. After one good request it is warmed up
+for %v. The generator is wrk with %d connections that send as fast as they are answered, because it takes little of the machine for itself. All servers get the same requests, with a
 token of %d bytes signed with RS256. "Every token new" means that: no token is sent twice to a server, the token cache is on, and its
 price is paid; the bare check gets the same tokens. While Keycloak is away, the keys are past ` + "`WithKeyCache`" + `, so
 refreshing them is tried, and fails.
@@ -134,7 +136,7 @@ how much that is.
 // markdown is the section of the document.
 func (m *measurements) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, explanation, m.rounds, m.duration, m.machine, m.wrk, heldMiB, m.warmUp, m.connections, m.tokenBytes)
+	fmt.Fprintf(&b, explanation, m.rounds, m.duration, m.machine, m.wrk, stand.HeldMiB, m.warmUp, m.connections, m.tokenBytes)
 
 	b.WriteString("| case | requests/s | p50 | p99 | requests/s × Gin alone |\n|---|--:|--:|--:|--:|\n")
 	for _, name := range []string{caseGin, caseOne, caseAway, caseBare, caseNew, caseForgets} {

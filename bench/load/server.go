@@ -17,7 +17,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"runtime/pprof"
 	"strings"
 	"time"
@@ -25,6 +24,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/c0mpiler/ginkeycloak"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 )
 
 // serveCommand is the argument that makes this program a server.
@@ -90,9 +90,6 @@ func parseSetup(args []string) (setup, error) {
 	return s, err
 }
 
-// heldMiB is what each server holds in memory besides, in MiB, as a small API does.
-const heldMiB = 64
-
 // serve is the server's process. It says where it listens, and ends with its input.
 func serve(args []string, in io.Reader, out io.Writer) (err error) {
 	s, err := parseSetup(args)
@@ -104,8 +101,7 @@ func serve(args []string, in io.Reader, out io.Writer) (err error) {
 		return err
 	}
 	defer closeEngine()
-	held := make([]byte, heldMiB<<20)
-	defer runtime.KeepAlive(held)
+	defer stand.Hold()()
 	stopProfile, err := startProfile(s.profile)
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/c0mpiler/ginkeycloak/bench/peer"
+	"github.com/c0mpiler/ginkeycloak/bench/stand"
 )
 
 func main() {
@@ -29,10 +30,6 @@ func main() {
 		os.Exit(1)
 	}
 }
-
-// heldMiB is what the program holds in memory besides, in MiB, as a small API does. With next to nothing held, the
-// collector would run a hundred times a second, and be most of what is measured of those who allocate little.
-const heldMiB = 64
 
 // options say how long is measured.
 type options struct {
@@ -75,8 +72,7 @@ func run(ctx context.Context, args []string, stdout, progress io.Writer) error {
 	if *quick {
 		o = short(progress)
 	}
-	held := make([]byte, heldMiB<<20)
-	defer runtime.KeepAlive(held)
+	defer stand.Hold()()
 	logs, err := os.MkdirTemp("", "bench-peers")
 	if err != nil {
 		return err
@@ -244,5 +240,5 @@ func processor() string {
 // method says how it was measured, with the numbers that were used.
 func method(o options) string {
 	return fmt.Sprintf(`In each of %d rounds all took turns, each for about %v: a Gin engine in release mode, from ServeHTTP to a handler that reads the user's name, less the same round's time for a bare route; it is the processor's time, and on two cores the clock's. The program holds %d MiB besides, as a small API does, which sets how often the garbage collector runs. No network is in it unless a library fetches keys. First-seen tokens are %d different ones, each sent once; where libraries remember tokens, to a new instance each time. Cold start: %d requests at once; unknown kid: tokens with a new kid each, as fast as 100 clients get answers, for %v, and good ones meanwhile; rotation: %d new keys, one each %v, while users come with the newest and the first; Keycloak takes %v for each answer.`,
-		o.rounds, o.batch, heldMiB, o.tokens, o.crowd, o.flood, o.rotations, o.every, answerDelay)
+		o.rounds, o.batch, stand.HeldMiB, o.tokens, o.crowd, o.flood, o.rotations, o.every, answerDelay)
 }

@@ -301,3 +301,17 @@ func TestNamesAreExact(t *testing.T) {
 		t.Errorf("claims of names in other case = %+v, %v, want the issuer alone", c, err)
 	}
 }
+
+// A payload that is read again gives the same claims, and not its lists twice.
+func TestClaimsTwice(t *testing.T) {
+	jws, err := token.Parse(compact(goodHeader, `{"aud":["a"],"resource_access":{"api":{"roles":["r"]}}}`, "sig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c, err := jws.Claims()
+		if err != nil || len(c.Audience) != 1 || len(c.ClientRoles) != 1 {
+			t.Errorf("Claims = %+v, %v, want one audience and the roles of one client", c, err)
+		}
+	}
+}
