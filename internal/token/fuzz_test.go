@@ -37,19 +37,23 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add(raw)
 	}
-	// Bits that belong to no byte, and the other things that decoders of base64 are lax about, in each segment.
-	good := []string{segment(`{"alg":"ES256","kid":"ab"}`), segment("{}"), segment("{}")}
-	for i := range good {
-		for _, change := range []func(string) string{
-			func(s string) string { return s[:len(s)-1] + string(s[len(s)-1]+1) },
-			func(s string) string { return s + "=" },
-			func(s string) string { return s[:2] + "\n" + s[2:] },
-			func(s string) string { return s + "A" },
-			func(string) string { return "" },
-		} {
-			changed := slices.Clone(good)
-			changed[i] = change(good[i])
-			f.Add(strings.Join(changed, "."))
+	// Bits that belong to no byte, and the other things that decoders of base64 are lax about, in each segment. What is long
+	// is decoded in another way than what is short.
+	for _, padding := range []string{"", strings.Repeat(" ", 100)} {
+		good := []string{segment(`{"alg":"ES256","kid":"ab"` + padding + `}`), segment("{" + padding + "}"), segment("{" + padding + "}")}
+		for i := range good {
+			for _, change := range []func(string) string{
+				func(s string) string { return s[:len(s)-1] + string(s[len(s)-1]+1) },
+				func(s string) string { return s + "=" },
+				func(s string) string { return s[:2] + "\n" + s[2:] },
+				func(s string) string { return s[:2] + "/" + s[3:] },
+				func(s string) string { return s + "A" },
+				func(string) string { return "" },
+			} {
+				changed := slices.Clone(good)
+				changed[i] = change(good[i])
+				f.Add(strings.Join(changed, "."))
+			}
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
