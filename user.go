@@ -55,7 +55,7 @@ func newUser(c *token.Claims, clientID string, by *Plugin) *User {
 		Audience:          c.Audience,
 		AuthorizedParty:   c.AuthorizedParty,
 		SessionID:         c.SessionID,
-		Scopes:            strings.Fields(c.Scope),
+		Scopes:            c.Scopes,
 		ExpiresAt:         c.ExpiresAt.Time(),
 		validatedBy:       by,
 		preferredUsername: c.PreferredUsername,

@@ -22,7 +22,7 @@ type Claims struct {
 	TokenType       string // token_type of an introspection (RFC 7662 §2.2)
 	AuthorizedParty string
 	SessionID       string
-	Scope           string
+	Scopes          []string
 	Bound           bool // cnf is there: the token is bound to a key or a certificate (RFC 7800)
 
 	RealmRoles  []string
@@ -83,7 +83,7 @@ func (c *Claims) read(r *reader, name string) error {
 	case "sid":
 		return r.strictText(&c.SessionID)
 	case "scope":
-		return r.strictText(&c.Scope)
+		return r.words(&c.Scopes)
 	case "cnf":
 		c.Bound = true
 		return r.skip()

@@ -49,7 +49,7 @@ func TestClaims(t *testing.T) {
 		want := token.Claims{
 			ExpiresAt: c.ExpiresAt, NotBefore: c.NotBefore, IssuedAt: c.IssuedAt,
 			Issuer: "https://sso.example", Subject: "s", Audience: []string{"a", "b"}, ID: "id", Type: "Bearer", TokenType: "bearer",
-			AuthorizedParty: "web", SessionID: "session", Scope: "openid email", RealmRoles: []string{"admin"},
+			AuthorizedParty: "web", SessionID: "session", Scopes: []string{"openid", "email"}, RealmRoles: []string{"admin"},
 			ClientRoles: token.ClientRoles{{Client: "api", Roles: []string{"r1", "r2"}}, {Client: "web"}},
 			Groups:      []string{"/eng"}, Username: "u", PreferredUsername: "p", Email: "e@example.com", EmailVerified: true,
 			Name: "N", GivenName: "G", FamilyName: "F", Source: source,
@@ -147,7 +147,7 @@ func TestBound(t *testing.T) {
 // Null is as good as absent where absence is not good enough for anything.
 func TestNullTexts(t *testing.T) {
 	c, err := token.DecodeClaims(`{"iss":null,"sub":null,"typ":null,"azp":null,"scope":null,"name":null}`)
-	if err != nil || c.Issuer != "" || c.Subject != "" || c.Type != "" || c.AuthorizedParty != "" || c.Scope != "" || c.Name != "" {
+	if err != nil || c.Issuer != "" || c.Subject != "" || c.Type != "" || c.AuthorizedParty != "" || c.Scopes != nil || c.Name != "" {
 		t.Errorf("claims of nulls = %+v, %v, want empty ones", c, err)
 	}
 }
@@ -258,7 +258,7 @@ func TestNamesAreUnique(t *testing.T) {
 		}
 	}
 	for _, once := range []string{
-		`"a":1,"A":2,"aa":3,"":4`, `"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]`, `"abc":1,"acc":2,"adc":3,"axc":4,"a\"c":5,"a\\c":6`, members(64) + `"a":1`, members(300) + `"a":1`,
+		`"a":1,"A":2,"aa":3,"":4`, `"abcde":1,"aXcYe":2`, `"a":{"a":{"a":1}},"b":[{"a":1},{"a":1}]`, `"abc":1,"acc":2,"adc":3,"axc":4,"a\"c":5,"a\\c":6`, members(64) + `"a":1`, members(300) + `"a":1`,
 		`"resource_access":{"a":{"roles":[]},"b":{"roles":[]}},"realm_access":{"roles":[]}`, `"x":"{\"a\":1,\"a\":2}"`,
 	} {
 		for name, decode := range decoders {
@@ -280,16 +280,17 @@ func TestListsAreApart(t *testing.T) {
 		if n == 0 {
 			text, list = "[]", nil
 		}
-		c, err := token.DecodeClaims(`{"aud":"api","realm_access":{"roles":` + text + `},"groups":["/a",1],"resource_access":{"api":{"roles":` + text + `}, "web":{"roles":["r"]}},"groups2":["x"]}`)
+		c, err := token.DecodeClaims(`{"aud":"api","scope":"openid email","realm_access":{"roles":` + text + `},"groups":["/a",1],"resource_access":{"api":{"roles":` + text + `}, "web":{"roles":["r"]}},"groups2":["x"]}`)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = append(c.Audience, "more")
+		_ = append(c.Scopes, "more")
 		_ = append(c.RealmRoles, "more")
 		_ = append(c.ClientRoles.Of("api"), "more")
-		if !slices.Equal(c.Audience, []string{"api"}) || !slices.Equal(c.RealmRoles, list) || !slices.Equal(c.ClientRoles.Of("api"), list) ||
+		if !slices.Equal(c.Audience, []string{"api"}) || !slices.Equal(c.Scopes, []string{"openid", "email"}) || !slices.Equal(c.RealmRoles, list) || !slices.Equal(c.ClientRoles.Of("api"), list) ||
 			!slices.Equal(c.ClientRoles.Of("web"), []string{"r"}) || c.Groups != nil {
-			t.Errorf("lists of %d are %q, %q, %q", n, c.Audience, c.RealmRoles, c.ClientRoles)
+			t.Errorf("lists of %d are %q, %q, %q, %q", n, c.Audience, c.Scopes, c.RealmRoles, c.ClientRoles)
 		}
 	}
 }

@@ -277,6 +277,8 @@ func readClaims(object map[string]any) (c claims, ok bool) {
 		}
 		c.text[name] = text(object, name)
 	}
+	c.lists["scope"] = strings.Fields(c.text["scope"])
+	delete(c.text, "scope")
 	for _, name := range []string{"token_type", "username", "preferred_username", "email", "name", "given_name", "family_name"} {
 		c.text[name] = text(object, name)
 	}
@@ -323,12 +325,12 @@ func readClaims(object map[string]any) (c claims, ok bool) {
 func simplify(c token.Claims, source string) claims {
 	s := claims{
 		text: map[string]string{
-			"iss": c.Issuer, "sub": c.Subject, "jti": c.ID, "typ": c.Type, "azp": c.AuthorizedParty, "sid": c.SessionID, "scope": c.Scope,
+			"iss": c.Issuer, "sub": c.Subject, "jti": c.ID, "typ": c.Type, "azp": c.AuthorizedParty, "sid": c.SessionID,
 			"token_type": c.TokenType, "username": c.Username, "preferred_username": c.PreferredUsername, "email": c.Email, "name": c.Name,
 			"given_name": c.GivenName, "family_name": c.FamilyName,
 		},
 		dates:  map[string]int64{},
-		lists:  map[string][]string{"aud": c.Audience, "groups": c.Groups, "roles": c.RealmRoles},
+		lists:  map[string][]string{"aud": c.Audience, "groups": c.Groups, "roles": c.RealmRoles, "scope": c.Scopes},
 		client: map[string][]string{},
 		flags:  map[string]bool{"cnf": c.Bound, "email_verified": c.EmailVerified},
 	}

@@ -103,10 +103,13 @@ func (r *reader) dropNames(begin int) {
 func (r *reader) name() (name string, ok bool, err error) {
 	begin := r.dec.InputOffset()
 	t, err := r.dec.ReadToken()
-	if err != nil || t.Kind() == '}' {
+	if err != nil {
 		return "", false, err
 	}
 	quoted := r.source[begin:r.dec.InputOffset()]
+	if quoted[len(quoted)-1] == '}' {
+		return "", false, nil
+	}
 	for quoted[0] != '"' { // a comma, or space
 		quoted = quoted[1:]
 	}
@@ -123,16 +126,16 @@ func unique(names []string) bool {
 		slices.Sort(names)
 		return len(slices.Compact(names)) == len(names)
 	}
-	var seen uint64 // a bit for each name: where it is not set, there is no need to look
+	var seen [256]bool // by a hash: where it is not set, there is no need to look
 	for i, name := range names {
-		bit := uint64(1)
+		var hash byte
 		if n := len(name); n > 0 {
-			bit <<= (31*uint(name[0]) + 7*uint(name[n/2]) + uint(name[n-1]) + uint(n)) % 64
+			hash = 31*name[0] + 7*name[n/2] + name[n-1] + byte(n)
 		}
-		if seen&bit != 0 && slices.Contains(names[:i], name) {
+		if seen[hash] && slices.Contains(names[:i], name) {
 			return false
 		}
-		seen |= bit
+		seen[hash] = true
 	}
 	return true
 }
@@ -184,10 +187,19 @@ func (r *reader) text(to *string) error {
 // textOr takes a string, or else tells what is there instead.
 func (r *reader) textOr(to *string) (kind jsontext.Kind, err error) {
 	v, err := r.value()
-	if kind = v.Kind(); kind == '"' {
-		*to, err = r.unquoted(v)
+	if err != nil || v[0] != '"' {
+		return v.Kind(), err
 	}
-	return kind, err
+	*to, err = r.unquoted(v)
+	return '"', err
+}
+
+// words takes a string of words with space between them (RFC 6749 §3.3), or null for none.
+func (r *reader) words(to *[]string) error {
+	var text string
+	err := r.strictText(&text)
+	*to = r.keep(slices.AppendSeq(r.list(), strings.FieldsSeq(text)))
+	return err
 }
 
 // flag takes a boolean; anything else counts as false.
