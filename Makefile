@@ -149,7 +149,7 @@ bench-bounds: ## What docs/performance.md promises, held to (3 minutes on a mach
 	cd bench && $(GO) run ./peers -bounds
 
 .PHONY: load
-load: ## Requests per second over HTTP against Gin alone, into docs/performance.md (7 minutes; needs wrk)
+load: ## Requests per second over HTTP against Gin alone, into docs/performance.md (8 minutes; needs wrk)
 	cd bench && $(GO) run ./load -doc ../docs/performance.md
 
 .PHONY: vet

@@ -29,6 +29,10 @@ const (
 	caseHarmless = "the same flood at a public route"
 	caseQuarter  = "a quarter of the flood"
 	caseMild     = "a quarter of the flood at a public route"
+
+	// The same at a server that does nothing but check each token's signature.
+	caseBareCalm  = "nothing, at Gin with one bare check"
+	caseBareFlood = "the same flood, at Gin with one bare check"
 )
 
 // The flood, and the valid traffic beside it. They go at a steady pace that leaves the machine air: generators that go
@@ -137,6 +141,7 @@ func measure(ctx context.Context, o options) (*measurements, error) {
 
 func (b *bench) scenarios() []scenario {
 	ours := setup{kind: plugin, keycloak: b.idp.URL(), realm: b.idp.Realm()}
+	checks := setup{kind: bare, key: publicKey(b.idp)}
 	forgets, stale := ours, ours
 	forgets.forgets = true
 	stale.keyCache = time.Second // so that keys are due, and cannot be had, while it is measured
@@ -146,8 +151,8 @@ func (b *bench) scenarios() []scenario {
 	fresh.tokens, fresh.once = b.tokens.fresh, true
 
 	valid := load{path: protected, tokens: b.tokens.users, connections: validConnections, threads: 1, pause: max(validPause, b.pause)}
-	bad := load{path: protected, tokens: b.tokens.bad, refused: true, connections: floodConnections, threads: 1, pause: max(floodPause, b.pause)}
-	unknown := load{path: protected, tokens: b.tokens.unknown, refused: true, connections: unknownConnections, threads: 1, pause: unknownPause}
+	bad := load{path: protected, tokens: b.tokens.bad, answered: refused, connections: floodConnections, threads: 1, pause: max(floodPause, b.pause)}
+	unknown := load{path: protected, tokens: b.tokens.unknown, answered: refused, connections: unknownConnections, threads: 1, pause: unknownPause}
 	fewer := bad
 	fewer.pause *= 4
 	flood, quarter := []load{bad, unknown}, []load{fewer, unknown}
@@ -155,13 +160,15 @@ func (b *bench) scenarios() []scenario {
 	return []scenario{
 		{name: caseGin, server: setup{kind: plain}, warmUp: b.tokens.one, load: one},
 		{name: caseOne, server: ours, warmUp: b.tokens.one, load: one},
-		{name: caseBare, server: setup{kind: bare, key: publicKey(b.idp)}, warmUp: b.tokens.one, load: fresh},
+		{name: caseBare, server: checks, warmUp: b.tokens.one, load: fresh},
 		{name: caseNew, server: ours, warmUp: b.tokens.one, load: fresh},
 		{name: caseForgets, server: forgets, warmUp: b.tokens.one, load: one},
 		{name: caseAway, server: stale, warmUp: b.tokens.one, load: one, away: true},
 		{name: caseCalm, server: ours, warmUp: b.tokens.users, load: valid},
 		{name: caseFlood, server: ours, warmUp: b.tokens.users, load: valid, beside: flood},
 		{name: caseHarmless, server: ours, warmUp: b.tokens.users, load: valid, beside: harmless(flood)},
+		{name: caseBareCalm, server: checks, warmUp: b.tokens.users, load: valid},
+		{name: caseBareFlood, server: checks, warmUp: b.tokens.users, load: valid, beside: halfRefused(flood)},
 		{name: caseQuarter, server: ours, warmUp: b.tokens.users, load: valid, beside: quarter},
 		{name: caseMild, server: ours, warmUp: b.tokens.users, load: valid, beside: harmless(quarter)},
 	}
@@ -171,7 +178,16 @@ func (b *bench) scenarios() []scenario {
 func harmless(flood []load) []load {
 	flood = slices.Clone(flood)
 	for i := range flood {
-		flood[i].path, flood[i].refused = public, false
+		flood[i].path, flood[i].answered = public, letIn
+	}
+	return flood
+}
+
+// halfRefused is a flood that goes to a server which lets expired tokens in.
+func halfRefused(flood []load) []load {
+	flood = slices.Clone(flood)
+	for i := range flood {
+		flood[i].answered = anyhow
 	}
 	return flood
 }

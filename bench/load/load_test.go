@@ -43,13 +43,13 @@ func TestAllCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		caseGin, caseOne, caseAway, caseBare, caseNew, caseForgets, caseCalm, caseFlood, caseHarmless,
+		caseGin, caseOne, caseAway, caseBare, caseNew, caseForgets, caseCalm, caseFlood, caseHarmless, caseBareCalm, caseBareFlood,
 	} {
 		if got := len(m.of[name]); got != 2 {
 			t.Errorf("%s was measured %d times, want 2", name, got)
 		}
 		for _, r := range m.of[name] {
-			floods := name == caseFlood || name == caseHarmless
+			floods := name == caseFlood || name == caseHarmless || name == caseBareFlood
 			if floods != (r.beside > 0) {
 				t.Errorf("%s: %.0f requests per second came beside", name, r.beside)
 			}
@@ -74,8 +74,8 @@ func TestWorthlessMeasurements(t *testing.T) {
 		change func(*scenario)
 		want   string
 	}{
-		{"bad tokens count as good traffic", func(s *scenario) { s.load = s.beside[0]; s.load.refused = false }, "good requests were refused"},
-		{"good tokens count as bad", func(s *scenario) { s.load.refused = true }, "were let in"},
+		{"bad tokens count as good traffic", func(s *scenario) { s.load = s.beside[0]; s.load.answered = letIn }, "good requests were refused"},
+		{"good tokens count as bad", func(s *scenario) { s.load.answered = refused }, "were let in"},
 		{"new tokens do not suffice", func(s *scenario) { s.load.tokens, s.load.once = b.tokens.fresh, true }, "did not suffice"},
 		{"good tokens beside", func(s *scenario) { s.beside[0].tokens = s.load.tokens }, "beside: "},
 	}

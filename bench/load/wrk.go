@@ -28,11 +28,20 @@ type load struct {
 	path        string        // of the URL
 	tokens      string        // the file of tokens, one a line, sent in turn
 	once        bool          // each token at most once
-	refused     bool          // all requests are to be refused, and not none
+	answered    answer        // how all requests have to be
 	connections int           // spread over threads
 	threads     int           // of the generator
 	pause       time.Duration // the mean pause of a connection between two requests
 }
+
+// answer is what becomes of a request.
+type answer int
+
+const (
+	letIn answer = iota
+	refused
+	anyhow
+)
 
 // result is what the generator saw.
 type result struct {
@@ -96,9 +105,9 @@ func (l load) judge(r result) error {
 		return fmt.Errorf("%d requests got no answer", r.broken)
 	case l.once && r.repeated > 0:
 		return fmt.Errorf("the new tokens did not suffice for this machine, which took %d: ask for more with -tokens", r.requests)
-	case l.refused && r.refused != r.requests:
+	case l.answered == refused && r.refused != r.requests:
 		return fmt.Errorf("%d of %d requests that have to be refused were let in", r.requests-r.refused, r.requests)
-	case !l.refused && r.refused != 0:
+	case l.answered == letIn && r.refused != 0:
 		return fmt.Errorf("%d of %d good requests were refused", r.refused, r.requests)
 	}
 	return nil

@@ -132,11 +132,12 @@ func TestJudge(t *testing.T) {
 	}{
 		{"all answered", load{}, result{requests: 10}, ""},
 		{"all answered, tokens repeated", load{}, result{requests: 10, repeated: 3}, ""},
-		{"all refused, as they have to be", load{refused: true}, result{requests: 10, refused: 10}, ""},
+		{"all refused, as they have to be", load{answered: refused}, result{requests: 10, refused: 10}, ""},
 		{"none", load{}, result{}, "no request"},
 		{"one lost", load{}, result{requests: 10, broken: 1}, "1 requests got no answer"},
 		{"one refused", load{}, result{requests: 10, refused: 1}, "1 of 10 good requests"},
-		{"one let in", load{refused: true}, result{requests: 10, refused: 9}, "1 of 10 requests that have to be refused"},
+		{"one let in", load{answered: refused}, result{requests: 10, refused: 9}, "1 of 10 requests that have to be refused"},
+		{"one refused, which may be", load{answered: anyhow}, result{requests: 10, refused: 1}, ""},
 		{"a new token twice", load{once: true}, result{requests: 10, repeated: 1}, "-tokens"},
 	}
 	for _, tt := range tests {
