@@ -130,7 +130,7 @@ func unique(names []string) bool {
 	for i, name := range names {
 		var hash byte
 		if n := len(name); n > 0 {
-			hash = 31*name[0] + 7*name[n/2] + name[n-1] + byte(n)
+			hash = 31*name[0] + 7*name[n/2] + 3*name[n/4] + name[n-1]
 		}
 		if seen[hash] && slices.Contains(names[:i], name) {
 			return false
