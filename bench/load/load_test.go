@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -43,13 +44,14 @@ func TestAllCases(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{
-		caseGin, caseOne, caseAway, caseBare, caseNew, caseForgets, caseCalm, caseFlood, caseHarmless, caseBareCalm, caseBareFlood,
+		caseGin, caseOne, caseAway, caseBare, caseNew, caseForgets,
+		caseCalm, caseFlood, caseHarmless, caseQuarter, caseMild, caseBareCalm, caseBareFlood,
 	} {
 		if got := len(m.of[name]); got != 2 {
 			t.Errorf("%s was measured %d times, want 2", name, got)
 		}
 		for _, r := range m.of[name] {
-			floods := name == caseFlood || name == caseHarmless || name == caseBareFlood
+			floods := slices.Contains([]string{caseFlood, caseHarmless, caseQuarter, caseMild, caseBareFlood}, name)
 			if floods != (r.beside > 0) {
 				t.Errorf("%s: %.0f requests per second came beside", name, r.beside)
 			}

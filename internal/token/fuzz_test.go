@@ -37,8 +37,8 @@ func FuzzParse(f *testing.F) {
 	} {
 		f.Add(raw)
 	}
-	// Bits that belong to no byte, and the other things that decoders of base64 are lax about, in each segment. What is long
-	// is decoded in another way than what is short.
+	// Bits that belong to no byte, and the other things that decoders of base64 are lax about, in each segment. The end of
+	// one is decoded in another way than what is before.
 	for _, padding := range []string{"", strings.Repeat(" ", 100)} {
 		good := []string{segment(`{"alg":"ES256","kid":"ab"` + padding + `}`), segment("{" + padding + "}"), segment("{" + padding + "}")}
 		for i := range good {
